@@ -1,0 +1,160 @@
+#ifndef BUS_BUS_H
+#define BUS_BUS_H
+
+#include "base/message.h"
+#include "loop/loop.h"
+
+/**
+ * struct bus - messages from node to node
+ *
+ * One interface, two backends: RabbitMQ (bus/rabbitmq/rabbitmq.h) and one node alone (bus/local.h); test/contract runs one suite over both.
+ * A bus has an owner loop (the hub's): its functions are called there, and its callbacks arrive there. Backends bring their own threads.
+ *
+ * Promises: what was confirmed is with the broker, persistent. What was published by one node arrives at each listening node in that order. A
+ * delivery may come again (redelivery, a publication repeated after a cut connection): the hub tells by the messages' ids. A confirm does not
+ * prove that anybody's queue was bound.
+ */
+struct bus;
+struct bus_publication;
+struct bus_delivery;
+
+enum bus_result {
+    BUS_E_UNAVAILABLE = 1, /* no broker now, or no confirm in time: may or may not have been published */
+    BUS_E_BUSY = 2,        /* the publish window is full: nothing was taken */
+};
+
+/** Why a node's bus is not ready. */
+enum bus_state {
+    BUS_STATE_STARTING,    /* never connected yet */
+    BUS_STATE_READY,       /* queue declared and bound, consuming, publishing */
+    BUS_STATE_BLOCKED,     /* consuming, but the broker asked publishers to wait (memory or disk alarm) */
+    BUS_STATE_DOWN,        /* no connection; retrying */
+    BUS_STATE_NAME_LOCKED, /* the queue's name is held by another connection (405 RESOURCE_LOCKED); retrying */
+};
+
+struct bus_status {
+    enum bus_state state;
+    uint64_t since_ms;     /* loop_now_ms() of the last change of state */
+    uint64_t reconnects;   /* since start */
+    uint64_t pending;      /* publications without an answer */
+    uint64_t pending_bytes;
+    char broker[256];      /* the URL in use, without password; empty if none */
+    char detail[256];      /* the last error, empty if none */
+};
+
+/** Where a publication goes. */
+enum bus_route {
+    BUS_ROUTE_FANOUT, /* every node */
+    BUS_ROUTE_NODES,  /* the named nodes */
+};
+
+/**
+ * struct bus_publication - a message on its way out; embedded in what waits for it
+ *
+ * The bus's from bus_publish() until @done is called.
+ */
+struct bus_publication {
+    struct loop_task task; /* the backend's */
+    struct list link;      /* the backend's */
+    uint64_t deadline_ms;  /* the backend's */
+    uint64_t sequence;     /* the backend's */
+    int result;            /* the backend's */
+    bool is_sent;          /* the backend's */
+
+    struct message *message; /* borrowed until done */
+    enum bus_route route;
+    const char *const *nodes; /* of BUS_ROUTE_NODES: ids, borrowed until done */
+    size_t node_count;
+    /** 0: confirmed. BUS_E_UNAVAILABLE. Called on the owner loop, never from inside bus_publish(). */
+    void (*done)(struct bus_publication *p, int result);
+};
+
+/**
+ * struct bus_delivery - one body that arrived
+ *
+ * Read with a struct bus_reader (bus/body.h). The receiver owns it and gives it back with bus_delivery_done() once the hub took every message in it; until
+ * then it counts against the prefetch, and a lost connection brings it again.
+ */
+struct bus_delivery {
+    struct list link; /* the receiver's */
+    struct payload *body;
+    struct slice content_type; /* of the AMQP properties; not set if absent; likewise below */
+    struct slice routing_key;
+    struct slice message_id;
+    struct slice app_id;
+    int64_t time_ms; /* when it was received */
+    bool redelivered;
+};
+
+struct bus_callbacks {
+    /** A body arrived; owned by the callee. */
+    void (*on_delivery)(void *userdata, struct bus_delivery *d);
+    /** The state changed. */
+    void (*on_state)(void *userdata, const struct bus_status *status);
+    void *userdata;
+};
+
+/** What a backend is; the first member of its own struct. */
+struct bus_ops {
+    const char *name; /* "rabbitmq", "local" */
+    int (*start)(struct bus *b);
+    int (*publish)(struct bus *b, struct bus_publication *p);
+    void (*delivery_done)(struct bus *b, struct bus_delivery *d);
+    void (*status)(struct bus *b, struct bus_status *ret_status);
+    void (*stop)(struct bus *b);
+    struct bus *(*free)(struct bus *b);
+};
+
+struct bus {
+    const struct bus_ops *ops;
+    struct loop *owner;
+    struct bus_callbacks callbacks;
+};
+
+/** Begins to connect; never blocks, and a broker that is away is not an error. Set b->callbacks before. 0, -ENOMEM, or -errno of a thread. */
+static inline int bus_start(struct bus *b)
+{
+    return b->ops->start(b);
+}
+
+/**
+ * bus_publish() - send to other nodes (and to this one: a node hears what it publishes)
+ *
+ * Return: 0: p->done() will be called, at the latest after the backend's publish time-out; BUS_E_BUSY at the window's limit;
+ *         BUS_E_UNAVAILABLE: not connected (nothing taken).
+ */
+static inline int bus_publish(struct bus *b, struct bus_publication *p)
+{
+    return b->ops->publish(b, p);
+}
+
+/** The hub took the messages: acknowledge (in batches). Frees @d. */
+static inline void bus_delivery_done(struct bus *b, struct bus_delivery *d)
+{
+    b->ops->delivery_done(b, d);
+}
+
+/** A snapshot. Thread: the owner. */
+static inline void bus_status(struct bus *b, struct bus_status *ret_status)
+{
+    b->ops->status(b, ret_status);
+}
+
+/**
+ * Ends threads and connections, waiting a bounded time (under 3 s): what is queued is sent and confirmed if the broker answers in time. Publications still
+ * open get BUS_E_UNAVAILABLE before it returns; deliveries given out become void and must still be given back before bus_free().
+ */
+static inline void bus_stop(struct bus *b)
+{
+    b->ops->stop(b);
+}
+
+/** A stopped bus. Accepts NULL, returns NULL. */
+static inline struct bus *bus_free(struct bus *b)
+{
+    return b ? b->ops->free(b) : NULL;
+}
+
+const char *bus_state_name(enum bus_state state);
+
+#endif
