@@ -1,0 +1,81 @@
+#ifndef GATEWAY_GATEWAY_H
+#define GATEWAY_GATEWAY_H
+
+#include "base/buffer.h"
+#include "config/config.h"
+#include "hub/hub.h"
+#include "loop/loop.h"
+#include "metrics/metrics.h"
+#include "net/address.h"
+
+/**
+ * struct gateway - the public side of a node: where connection, HTTP head, WebSocket frames, dialect and session meet
+ *
+ * The acceptor's loop (the main one) accepts and hands descriptors to the workers in turn; a connection then lives on its worker's loop until it ends.
+ */
+struct gateway;
+
+struct gateway_config {
+    char *listen;                 /* listen.public: 0.0.0.0:8091 */
+    bool demo;                    /* listen.demo: / serves the demo page */
+    bool echo;                    /* listen.echo: /echo returns each message */
+    char *tls_certificate;        /* tls.certificate: PEM chain; with it the listener speaks TLS only */
+    char *tls_key;                /* tls.key */
+    int64_t heartbeat_ms;         /* session.heartbeat: 25s; ping after so much silence, close after two */
+    int64_t handshake_timeout_ms; /* limits.handshake_timeout: 10s; TLS and HTTP head together */
+    int64_t close_timeout_ms;     /* limits.close_timeout: 5s; for the peer's close frame */
+    int64_t head_bytes;           /* limits.head_bytes: 8k */
+    int64_t headers;              /* limits.headers: 64 */
+    int64_t connections;          /* limits.connections: 100,000; beyond: 503 with Retry-After */
+    int64_t queued_bytes;         /* limits.queued_bytes: 1m a session; beyond: close 4101 */
+    int64_t frame_bytes;          /* limits.frame_bytes: 1m; of one message from a client with all its ops; beyond: close 1009 */
+    int64_t fragments;            /* limits.fragments: 1024 frames a message */
+    int64_t ops_per_frame;        /* limits.ops_per_frame: 100 */
+    int64_t open_requests;        /* limits.open_requests: 64; a session with more is not read from */
+    int64_t message_bytes;        /* filled from the hub's by the server: limits.message_bytes */
+};
+
+extern const struct config_option gateway_options[];
+extern const size_t gateway_option_count;
+
+/** A section [route.<name>]. */
+struct gateway_route_config {
+    char *path;    /* /websocket/{room}/{user}; {room}, {user}, {device} have a meaning, other names are matched and ignored */
+    char *dialect; /* json */
+};
+extern const struct config_option gateway_route_options[];
+extern const size_t gateway_route_option_count;
+#define GATEWAY_ROUTE_FAMILY "route"
+
+struct gateway_environment {
+    const char *node; /* node id, told in welcome */
+    struct metrics *metrics;
+    const struct config *config; /* for the routes */
+    /** Whether the node is ready; else a word why in @reason. Thread: any. */
+    bool (*is_ready)(void *userdata, char reason[128]);
+    void *userdata;
+};
+
+/**
+ * gateway_new() - check routes, load certificates
+ *
+ * Borrows @config and what @environment points to. Return: 0; CONFIG_E_INVALID with sentences in @errors; -ENOMEM.
+ */
+int gateway_new(const struct gateway_config *config, const struct gateway_environment *environment, struct buffer *errors,
+                struct gateway **ret_gateway) base_must_check;
+/** One for each worker loop, before the loops run and before hub_start(). Return: 0, -ENOMEM. */
+int gateway_add_worker(struct gateway *g, struct loop *l, struct hub *h) base_must_check;
+/** Binds and accepts on @acceptor. 0, or -errno (the address is told in @errors). */
+int gateway_listen(struct gateway *g, struct loop *acceptor, struct buffer *errors) base_must_check;
+/** What was bound. */
+const struct net_address *gateway_address(const struct gateway *g);
+/**
+ * gateway_shutdown() - accept no more, tell every session goodbye (4100, retry_after_ms spread over @spread_ms), close all
+ *
+ * @done is called on the acceptor's loop when all connections have ended, at the latest after the close time-out and a second.
+ */
+void gateway_shutdown(struct gateway *g, uint64_t spread_ms, void (*done)(void *userdata), void *userdata);
+/** Shut down, the workers' loops no longer running. Accepts NULL, returns NULL. */
+struct gateway *gateway_free(struct gateway *g);
+
+#endif

@@ -1,0 +1,38 @@
+#ifndef GATEWAY_REASON_H
+#define GATEWAY_REASON_H
+
+#include <stdbool.h>
+
+/**
+ * Why a connection ended: one reason each, from one table. X(symbol, "word", close code, is it our error or the peer's fault worth a warning,
+ * "sentence for the log and the close frame"). The word is the metric's label. Codes 4100 to 4499 ask the client to come back, 4500 and above not to.
+ */
+#define GATEWAY_REASON_TABLE(X)                                                                                        \
+    X(PEER_CLOSED, "peer_closed", 1000, false, "closed by the peer")                                                   \
+    X(PEER_GONE, "peer_gone", 1006, false, "the peer vanished without a close frame")                                  \
+    X(HTTP_DONE, "http_done", 1006, false, "plain HTTP request answered")                                              \
+    X(REFUSED, "refused", 1006, false, "refused before the upgrade")                                                   \
+    X(HANDSHAKE_TIMEOUT, "handshake_timeout", 1006, false, "no complete request in time")                              \
+    X(TLS_FAILED, "tls_failed", 1006, false, "TLS handshake failed")                                                   \
+    X(PROTOCOL_ERROR, "protocol_error", 1002, false, "WebSocket protocol error")                                       \
+    X(BAD_PAYLOAD, "bad_payload", 1007, false, "text is not UTF-8")                                                    \
+    X(TOO_BIG, "too_big", 1009, false, "message too big")                                                              \
+    X(GOING_AWAY, "draining", 4100, false, "draining")                                                                 \
+    X(TOO_SLOW, "too_slow", 4101, true, "reads too slowly")                                                            \
+    X(IDLE, "idle", 4102, false, "no sign of life")                                                                    \
+    X(OVERLOADED, "overloaded", 4103, true, "the node is overloaded")                                                  \
+    X(INTERNAL, "internal", 1011, true, "internal error")
+
+enum gateway_reason {
+#define GATEWAY_REASON_SYMBOL(symbol, word, code, is_error, sentence) GATEWAY_REASON_##symbol,
+    GATEWAY_REASON_TABLE(GATEWAY_REASON_SYMBOL)
+#undef GATEWAY_REASON_SYMBOL
+        GATEWAY_REASONS
+};
+
+const char *gateway_reason_word(enum gateway_reason reason);
+unsigned gateway_reason_code(enum gateway_reason reason);
+bool gateway_reason_is_error(enum gateway_reason reason);
+const char *gateway_reason_sentence(enum gateway_reason reason);
+
+#endif
