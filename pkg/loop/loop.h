@@ -9,9 +9,10 @@
 /**
  * struct loop - one thread's event loop (libevent without locks)
  *
- * A turn: wait, run what is ready (descriptors, timers, the mailbox as one batch), then the end-of-turn work (loop_defer()), which
- * is where output is flushed and closed things are freed. Everything but loop_post() and loop_stop() is for the loop's own thread;
- * debug builds assert it. Before loop_start() or loop_run() the creating thread counts as the loop's.
+ * A turn: wait, run what is ready (descriptors, timers, the mailbox as one batch), then the end-of-turn work
+ * (loop_defer()), which is where output is flushed and closed things are freed. Everything but loop_post() and
+ * loop_stop() is for the loop's own thread; debug builds assert it. Before loop_start() or loop_run() the creating
+ * thread counts as the loop's.
  */
 struct loop;
 struct event_base;
@@ -44,8 +45,9 @@ typedef void loop_task_fn(struct loop_task *task);
 /**
  * struct loop_task - a letter; embedded in what is sent
  *
- * Belongs to the loop from loop_post() until @run is called, which may free it or post it on. Posting needs no memory and cannot
- * fail; the mailbox is bounded by those who post (windows, prefetch, open requests), each of which has its own limit.
+ * Belongs to the loop from loop_post() until @run is called, which may free it or post it on. Posting needs no memory
+ * and cannot fail; the mailbox is bounded by those who post (windows, prefetch, open requests), each of which has its
+ * own limit.
  */
 struct loop_task {
     struct loop_task *next;
@@ -55,7 +57,8 @@ struct loop_task {
 /**
  * loop_post() - hand a task to a loop
  *
- * Order holds between tasks of one posting thread. Wakes the loop only when its mailbox was empty. Lock-free. Thread: any, also the loop's own.
+ * Order holds between tasks of one posting thread. Wakes the loop only when its mailbox was empty. Lock-free. Thread:
+ * any, also the loop's own.
  */
 void loop_post(struct loop *l, struct loop_task *task);
 
@@ -79,9 +82,10 @@ void loop_deferred_cancel(struct loop_deferred *d);
 
 typedef void loop_timer_fn(void *userdata);
 
-/** struct loop_timer - a precise one-shot timer, for the few; connections use struct loop_deadline */
+/** struct loop_timer - a precise one-shot timer (to the millisecond, never early), for the few; connections use struct
+ * loop_deadline */
 struct loop_timer {
-    alignas(max_align_t) unsigned char event[144]; /* libevent's */
+    alignas(max_align_t) unsigned char node[48]; /* of the loop's heap */
     struct loop *loop;
     loop_timer_fn *run;
     void *userdata;
@@ -98,7 +102,8 @@ void loop_timer_deinit(struct loop_timer *t);
 /**
  * struct loop_deadline - a coarse one-shot timer for the many (a hashed wheel, ticks of LOOP_TICK_MS)
  *
- * Fires up to one tick late, never early. Starting, moving and stopping are constant time and need no memory. {0} after loop_deadline_init().
+ * Fires up to one tick late, never early, counted from loop_now_ms(). Its callback may free, stop or start any
+ * deadline. Starting, moving and stopping are constant time and need no memory. {0} after loop_deadline_init().
  */
 #define LOOP_TICK_MS 100
 struct loop_deadline {
@@ -140,8 +145,8 @@ typedef void loop_signal_fn(void *userdata, int signal_number);
 struct loop_signal;
 
 /** Calls @run on the loop for each @signal_number; for the main thread's loop only. Return: 0, -ENOMEM. */
-int loop_signal_new(struct loop *l, int signal_number, loop_signal_fn *run, void *userdata, struct loop_signal **ret_signal)
-    base_must_check;
+int loop_signal_new(struct loop *l, int signal_number, loop_signal_fn *run, void *userdata,
+                    struct loop_signal **ret_signal) base_must_check;
 struct loop_signal *loop_signal_free(struct loop_signal *s);
 
 #endif
