@@ -8,10 +8,9 @@
 /**
  * struct buffer - bytes that grow at the end
  *
- * Embedded or on the stack; {0} is an empty one with no limit. The first failure (out of memory, or @limit would be passed)
- * is remembered: later appends do nothing, so that a writer appends freely and asks buffer_error() once at the end.
- * The bytes are always followed by a NUL that does not count.
- * Thread: whoever owns it.
+ * Embedded or on the stack; {0} is an empty one with no limit. The first failure (out of memory, or @limit would be
+ * passed) is remembered: later appends do nothing, so that a writer appends freely and asks buffer_error() once at the
+ * end. The bytes are always followed by a NUL that does not count. Thread: whoever owns it.
  */
 struct buffer {
     char *data;

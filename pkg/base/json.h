@@ -6,10 +6,10 @@
 /**
  * A strict pull reader for JSON (RFC 8259) over a text that lies whole in memory.
  *
- * It is our own because `data` must arrive byte for byte: values come back as slices of the text, with numbers, escapes and
- * white space inside them untouched. Strict: valid UTF-8 only, no lone surrogate in an escape, no control character in a string, no leading
- * zero, nothing behind the value. Each byte is looked at once (a value that is skipped is validated while it is skipped). Depth is
- * bounded; no recursion, no allocation. A reader that failed stays failed.
+ * It is our own because `data` must arrive byte for byte: values come back as slices of the text, with numbers, escapes
+ * and white space inside them untouched. Strict: valid UTF-8 only, no lone surrogate in an escape, no control character
+ * in a string, no leading zero, nothing behind the value. Each byte is looked at once (a value that is skipped is
+ * validated while it is skipped). Depth is bounded; no recursion, no allocation. A reader that failed stays failed.
  *
  *     json_reader_init(&r, text, 32);
  *     json_reader_enter_object(&r);
@@ -35,13 +35,21 @@ struct json_value {
 
 #define JSON_DEPTH_MAX 64
 
+/** What may stand at the reader's position. */
+enum json_expect {
+    JSON_EXPECT_VALUE,        /* at the start, behind a name, behind json_reader_element_follows() */
+    JSON_EXPECT_FIRST_OR_END, /* just entered */
+    JSON_EXPECT_COMMA_OR_END, /* behind a member or element */
+    JSON_EXPECT_NOTHING,      /* behind the one value of the text */
+};
+
 struct json_reader {
     struct slice text;
     size_t offset;
     unsigned depth;
     unsigned depth_max;
     uint64_t in_object; /* a bit per level: object or array */
-    bool need_separator;
+    enum json_expect expect;
     const char *error;   /* NULL, or what was expected, e.g. "expected ',' or '}'" (static lifetime) */
     size_t error_offset; /* bytes from the start of the text */
 };
@@ -58,7 +66,7 @@ int json_reader_enter_object(struct json_reader *r) base_must_check;
 int json_reader_enter_array(struct json_reader *r) base_must_check;
 /** The next member of the entered object; @ret_name is raw, without its quotes. JSON_OK, JSON_END, JSON_E_SYNTAX. */
 int json_reader_member(struct json_reader *r, struct slice *ret_name, struct json_value *ret_value) base_must_check;
-/** Only the name and the colon; the value must be taken or entered next. */
+/** Only the name and the colon; the value must be taken or entered next. JSON_OK, JSON_END, JSON_E_SYNTAX. */
 int json_reader_member_name(struct json_reader *r, struct slice *ret_name) base_must_check;
 /** The next element of the entered array. JSON_OK, JSON_END, JSON_E_SYNTAX. */
 int json_reader_element(struct json_reader *r, struct json_value *ret_value) base_must_check;
@@ -67,7 +75,8 @@ int json_reader_element_follows(struct json_reader *r) base_must_check;
 /** Nothing but white space may remain. JSON_OK or JSON_E_SYNTAX. */
 int json_reader_finish(struct json_reader *r) base_must_check;
 
-/** Validates a whole text as one value. JSON_OK or JSON_E_SYNTAX; the two outputs (may be NULL) then say what and where. */
+/** Validates a whole text as one value. JSON_OK or JSON_E_SYNTAX; the two outputs (may be NULL) then say what and
+ * where. */
 int json_validate(struct slice text, unsigned depth_max, const char **ret_error, size_t *ret_offset) base_must_check;
 
 /** Whether a raw string (without quotes, escapes allowed) spells @text. */
@@ -82,7 +91,8 @@ bool json_number_int64(struct json_value value, int64_t min, int64_t max, int64_
 /**
  * struct json_writer - emits JSON into a buffer, putting commas where they belong
  *
- * Errors are the buffer's: ask buffer_error() once at the end. Depth at most JSON_DEPTH_MAX (asserted: it is our own structure).
+ * Errors are the buffer's: ask buffer_error() once at the end. Depth at most JSON_DEPTH_MAX (asserted: it is our own
+ * structure).
  */
 struct json_writer {
     struct buffer *out;

@@ -6,8 +6,8 @@
 /**
  * struct list - intrusive doubly linked ring
  *
- * A head and its members are the same struct. A member that is on no list points to itself after list_init(), so list_remove()
- * may be called twice. Thread: whoever owns the head.
+ * A head and its members are the same struct. A member that is on no list points to itself after list_init(), so
+ * list_remove() may be called twice. Thread: whoever owns the head.
  */
 struct list {
     struct list *next;

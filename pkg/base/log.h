@@ -6,12 +6,14 @@
 #include <stdarg.h>
 
 /**
- * One line per event, logfmt: `time=… level=… msg="…" key=value …`. Where stderr is the journal (JOURNAL_STREAM names its inode), lines begin
- * with <N> (sd-daemon(3)) and carry no time. A line is written by one write(2), so threads do not mix. Libraries return; edges log, once.
+ * One line per event, logfmt: `time=… level=… msg="…" key=value …`. Where stderr is the journal (JOURNAL_STREAM names
+ * its inode), lines begin with <N> (sd-daemon(3)) and carry no time. A line is written by one write(2), so threads do
+ * not mix. Libraries return; edges log, once.
  *
  * Fields follow the message as pairs built by the LOG_* macros, ended by the macro log_event():
  *     log_event(LOG_WARNING, "broker connection lost", LOG_TEXT("url", url), LOG_INT("attempt", n));
- * Values are quoted and escaped as needed (control characters as \xNN), cut at 1,024 bytes. Secrets are the caller's duty.
+ * Values are quoted and escaped as needed (control characters as \xNN), cut at 1,024 bytes. Secrets are the caller's
+ * duty.
  */
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_NOTICE, LOG_WARNING, LOG_ERROR, LOG_LEVELS };
 
@@ -27,14 +29,16 @@ struct log_field {
 #define LOG_TEXT(k, v) ((struct log_field){.key = (k), .type = LOG_FIELD_SLICE, .slice = slice_from(v)})
 #define LOG_INT(k, v) ((struct log_field){.key = (k), .type = LOG_FIELD_INT, .integer = (int64_t)(v)})
 #define LOG_UINT(k, v) ((struct log_field){.key = (k), .type = LOG_FIELD_UINT, .unsigned_integer = (uint64_t)(v)})
-/** @v is an errno value, positive or negative; written as its name and text: error="connection refused" errno=ECONNREFUSED. */
+/** @v is an errno value, positive or negative; written as its name and text: error="connection refused"
+ * errno=ECONNREFUSED. */
 #define LOG_ERRNO(v) ((struct log_field){.key = "error", .type = LOG_FIELD_ERRNO, .integer = (int64_t)(v)})
 
-/** log_event(level, message, fields…): at least zero fields. Cheap when the level is off. Thread: any. Async-signal: no. */
+/** log_event(level, message, fields…): at least zero fields. Cheap when the level is off. Thread: any. Async-signal:
+ * no. */
 #define log_event(level, message, ...)                                                                                 \
     do {                                                                                                               \
         if (log_is_enabled(level)) {                                                                                   \
-            const struct log_field log_fields_[] = {__VA_ARGS__ __VA_OPT__(, ) {.key = NULL}};                         \
+            const struct log_field log_fields_[] = {__VA_ARGS__ __VA_OPT__(, ){.key = NULL}};                          \
             log_write((level), (message), log_fields_);                                                                \
         }                                                                                                              \
     } while (0)
@@ -53,8 +57,8 @@ void log_set_fd(int fd);
 /**
  * struct log_limit - reports a repeated failure once a period
  *
- * {.period_ms = 10000} embedded or static, of one thread. log_limit_pass() is true if the caller should log now; then *ret_suppressed is how many were
- * not logged since the last line.
+ * {.period_ms = 10000} embedded or static, of one thread. log_limit_pass() is true if the caller should log now; then
+ * *ret_suppressed is how many were not logged since the last line.
  */
 struct log_limit {
     uint64_t period_ms;
@@ -63,7 +67,8 @@ struct log_limit {
 };
 bool log_limit_pass(struct log_limit *limit, uint64_t now_ms, uint64_t *ret_suppressed);
 
-/** Installs handlers for SIGSEGV, SIGBUS, SIGILL, SIGFPE and SIGABRT that write a backtrace to stderr and die by the same signal. */
+/** Installs handlers for SIGSEGV, SIGBUS, SIGILL, SIGFPE and SIGABRT that write a backtrace to stderr and die by the
+ * same signal. */
 void log_install_crash_handler(void);
 
 #endif

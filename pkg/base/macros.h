@@ -4,9 +4,9 @@
 /**
  * Small words that the whole tree uses.
  *
- * Results, everywhere in Warren: a function returns 0 for success, a negative errno value for what is unexpected (passed up
- * unchanged, never matched on), and a positive PACKAGE_E_* for an outcome that its header documents and its caller handles.
- * Outputs are named ret_*, come last, and stay untouched unless 0 is returned.
+ * Results, everywhere in Warren: a function returns 0 for success, a negative errno value for what is unexpected
+ * (passed up unchanged, never matched on), and a positive PACKAGE_E_* for an outcome that its header documents and its
+ * caller handles. Outputs are named ret_*, come last, and stay untouched unless 0 is returned.
  */
 
 #include <assert.h>

@@ -4,8 +4,8 @@
 /**
  * Hash maps: uthash with our keyed hash, and failing soft when memory is out.
  *
- * Use uthash's own macros (HASH_FIND, HASH_ADD_KEYPTR, HASH_DEL …). After an add, `MAP_ADDED(element)` tells whether there was memory: if
- * not, the element is in no map and may be freed. Include this instead of <uthash.h>.
+ * Use uthash's own macros (HASH_FIND, HASH_ADD_KEYPTR, HASH_DEL …). After an add, `MAP_ADDED(element)` tells whether
+ * there was memory: if not, the element is in no map and may be freed. Include this instead of <uthash.h>.
  */
 
 #include "base/hash.h"

@@ -6,8 +6,9 @@
 /**
  * struct message - something on its way to the listeners of a channel
  *
- * The one value that store, bus, hub and gateway hand to each other. Immutable once shared, counted with atomics: one reference per
- * thread and queue, never one per delivery. Its slices point into @backing, which may be a whole AMQP body shared by its siblings.
+ * The one value that store, bus, hub and gateway hand to each other. Immutable once shared, counted with atomics: one
+ * reference per thread and queue, never one per delivery. Its slices point into @backing, which may be a whole AMQP
+ * body shared by its siblings.
  */
 enum message_kind {
     MESSAGE_KIND_MESSAGE = 1, /* must arrive */
@@ -40,8 +41,8 @@ struct message {
 /**
  * message_new() - a message whose slices point into @backing
  *
- * Copies the fields of @fields (refs and backing aside) and takes over the caller's reference to @backing, also on failure.
- * Return: the message with one reference, NULL when out of memory.
+ * Copies the fields of @fields (refs and backing aside) and takes over the caller's reference to @backing, also on
+ * failure. Return: the message with one reference, NULL when out of memory.
  */
 struct message *message_new(const struct message *fields, struct payload *backing) base_must_check;
 

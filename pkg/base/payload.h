@@ -8,9 +8,9 @@
 /**
  * struct payload - immutable bytes shared between threads
  *
- * Written by its maker before it is shared, never changed afterwards. Counted with atomics, so take a reference per thread
- * and batch, not per delivery. Memory order: ref is relaxed (the caller holds one already), unref is release, and the last one
- * acquires before it frees.
+ * Written by its maker before it is shared, never changed afterwards. Counted with atomics, so take a reference per
+ * thread and batch, not per delivery. Memory order: ref is relaxed (the caller holds one already), unref is release,
+ * and the last one acquires before it frees.
  */
 struct payload {
     atomic_uint refs;

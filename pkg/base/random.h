@@ -3,7 +3,8 @@
 
 #include "base/slice.h"
 
-/** Fills from getrandom(2); ends the process when the kernel has none (a node without randomness must not run). Thread: any. */
+/** Fills from getrandom(2); ends the process when the kernel has none (a node without randomness must not run). Thread:
+ * any. */
 void random_bytes(void *data, size_t size);
 uint64_t random_uint64(void);
 /** Uniform in [0, bound), bound > 0. */
@@ -13,8 +14,8 @@ uint64_t random_below(uint64_t bound);
 #define ID_TEXT_SIZE 26
 
 /**
- * id_generate() - a new identifier: 48 bits of milliseconds since 1970, then 80 random bits, as 26 characters of Crockford's base 32
- * (so that ids sort by time); ret_text is NUL-terminated. Thread: any.
+ * id_generate() - a new identifier: 48 bits of milliseconds since 1970, then 80 random bits, as 26 characters of
+ * Crockford's base 32 (so that ids sort by time); ret_text is NUL-terminated. Thread: any.
  */
 void id_generate(char ret_text[ID_TEXT_SIZE + 1]);
 

@@ -8,8 +8,8 @@
 /**
  * struct slice - bytes somewhere else
  *
- * Borrowed, never owned, not terminated by NUL, may be empty. A slice with data == NULL means "absent" where the field's
- * comment says so; slice_is_set() tells.
+ * Borrowed, never owned, not terminated by NUL, may be empty. A slice with data == NULL means "absent" where the
+ * field's comment says so; slice_is_set() tells.
  */
 struct slice {
     const char *data;
@@ -69,8 +69,8 @@ struct slice slice_trim(struct slice s);
 /**
  * slice_split() - cut off what is before the first @separator
  *
- * Return: false if @rest is not set (the end); else true, *ret_part is what was before the separator, *rest what is after it
- *         (SLICE_NONE when there was no separator). An empty set slice yields one empty part.
+ * Return: false if @rest is not set (the end); else true, *ret_part is what was before the separator, *rest what is
+ * after it (SLICE_NONE when there was no separator). An empty set slice yields one empty part.
  */
 bool slice_split(struct slice *rest, char separator, struct slice *ret_part);
 
