@@ -16,7 +16,7 @@ struct buffer {
     char *data;
     size_t size;
     size_t capacity;
-    size_t limit; /* bytes at most; 0 = none */
+    size_t limit; /* bytes at most, the NUL not counted; 0 = none */
     int error;    /* 0, -ENOMEM or -EMSGSIZE; see buffer_error() */
 };
 

@@ -17,7 +17,9 @@
  *         …;                                  // name is raw: compare with json_string_equal()
  *     if (result == JSON_END) result = json_reader_finish(&r);
  *
- * To go down into a member instead of getting it whole: json_reader_member_name(), then enter_*() or value().
+ * To go down into a member instead of getting it whole: json_reader_member_name(), then enter_*() or value(). A container
+ * that was entered must be read to JSON_END before its parent goes on. Verbs called where they make no sense (an element of
+ * an object) are asserted. Two members of one name are two members: what they mean is up to the caller.
  */
 enum json_result {
     JSON_OK = 0,
@@ -51,7 +53,7 @@ struct json_reader {
     uint64_t in_object; /* a bit per level: object or array */
     enum json_expect expect;
     const char *error;   /* NULL, or what was expected, e.g. "expected ',' or '}'" (static lifetime) */
-    size_t error_offset; /* bytes from the start of the text */
+    size_t error_offset; /* of the first byte that cannot be; of a word, an escape or a character: where it begins */
 };
 
 /** @depth_max: nesting allowed, at most JSON_DEPTH_MAX. Borrows @text. */
@@ -79,13 +81,13 @@ int json_reader_finish(struct json_reader *r) base_must_check;
  * where. */
 int json_validate(struct slice text, unsigned depth_max, const char **ret_error, size_t *ret_offset) base_must_check;
 
-/** Whether a raw string (without quotes, escapes allowed) spells @text. */
+/** Whether a raw string (without quotes, escapes allowed) spells @text. Raw strings are those that a reader gave. */
 bool json_string_equal(struct slice raw, const char *text);
 /** The inside of a JSON_STRING value's text, still raw: without its quotes. */
 struct slice json_string_raw(struct json_value value);
 /** Appends the raw string with its escapes resolved; the result is valid UTF-8 and may hold NULs. */
 void json_string_decode(struct slice raw, struct buffer *out);
-/** A JSON_NUMBER that is a plain integer within [min, max] (no fraction, no exponent). */
+/** A JSON_NUMBER that is a plain integer within [min, max] (no fraction, no exponent; -0 is 0). */
 bool json_number_int64(struct json_value value, int64_t min, int64_t max, int64_t *ret_value) base_must_check;
 
 /**
@@ -107,7 +109,7 @@ void json_write_object_end(struct json_writer *w);
 void json_write_array_begin(struct json_writer *w);
 void json_write_array_end(struct json_writer *w);
 void json_write_name(struct json_writer *w, const char *name);
-/** Escapes as needed; bytes that are not UTF-8 become U+FFFD, so that the result is always JSON. */
+/** Escapes as needed; each byte that is not of UTF-8 becomes U+FFFD, so that the result is always JSON. */
 void json_write_string(struct json_writer *w, struct slice s);
 void json_write_text(struct json_writer *w, const char *text); /* NULL gives null */
 void json_write_int64(struct json_writer *w, int64_t value);

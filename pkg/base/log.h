@@ -12,8 +12,9 @@
  *
  * Fields follow the message as pairs built by the LOG_* macros, ended by the macro log_event():
  *     log_event(LOG_WARNING, "broker connection lost", LOG_TEXT("url", url), LOG_INT("attempt", n));
- * Values are quoted and escaped as needed (control characters as \xNN), cut at 1,024 bytes. Secrets are the caller's
- * duty.
+ * Values are quoted and escaped as needed (\" and \\; control characters and what is not UTF-8 byte by byte as \xNN),
+ * cut at 1,024 bytes, which an ellipsis shows. A value that is not set is written as `-`, an empty one as "". A line has
+ * 8 KiB at most: fields that do not fit are left out, and `fields_cut=N` ends the line. Secrets are the caller's duty.
  */
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_NOTICE, LOG_WARNING, LOG_ERROR, LOG_LEVELS };
 
@@ -29,12 +30,10 @@ struct log_field {
 #define LOG_TEXT(k, v) ((struct log_field){.key = (k), .type = LOG_FIELD_SLICE, .slice = slice_from(v)})
 #define LOG_INT(k, v) ((struct log_field){.key = (k), .type = LOG_FIELD_INT, .integer = (int64_t)(v)})
 #define LOG_UINT(k, v) ((struct log_field){.key = (k), .type = LOG_FIELD_UINT, .unsigned_integer = (uint64_t)(v)})
-/** @v is an errno value, positive or negative; written as its name and text: error="connection refused"
- * errno=ECONNREFUSED. */
+/** @v is an errno value, of either sign; written as text and name: error="connection refused" errno=ECONNREFUSED. */
 #define LOG_ERRNO(v) ((struct log_field){.key = "error", .type = LOG_FIELD_ERRNO, .integer = (int64_t)(v)})
 
-/** log_event(level, message, fields…): at least zero fields. Cheap when the level is off. Thread: any. Async-signal:
- * no. */
+/** log_event(level, message, fields…). Cheap when the level is off; keeps errno. Thread: any. Async-signal: no. */
 #define log_event(level, message, ...)                                                                                 \
     do {                                                                                                               \
         if (log_is_enabled(level)) {                                                                                   \

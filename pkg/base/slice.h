@@ -57,7 +57,7 @@ static inline bool slice_starts_with(struct slice s, struct slice prefix)
 static inline struct slice slice_skip(struct slice s, size_t n)
 {
     assert(n <= s.size);
-    return (struct slice){s.data + n, s.size - n};
+    return (struct slice){n ? s.data + n : s.data, s.size - n}; /* NULL + 0 is not defined in C */
 }
 
 /** ASCII case-insensitive equality, for HTTP's tokens. */

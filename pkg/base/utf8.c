@@ -81,10 +81,11 @@ size_t utf8_character_size(struct slice s)
 bool utf8_feed(struct utf8_state *s, const void *data, size_t size)
 {
     const unsigned char *p = data;
-    const unsigned char *end = p + size;
+    const unsigned char *end;
 
     if (size == 0)
         return s->state != FAILED;
+    end = p + size;
     while (p < end) {
         size_t whole;
 

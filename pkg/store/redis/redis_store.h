@@ -9,11 +9,12 @@
  * The store over one Redis primary (hiredis, asynchronous, pipelined; commands of one turn leave together). Keys begin with redis.prefix:
  *
  *     seen:<node>:<slot>   set of ids, slots of Redis time of half the window, kept three slots; looked up in current and previous, in one MULTI a request
- *     nodes                hash, node -> incarnation, lease end, and what the lease says (msgpack)
- *     user:<id>            hash, session -> node, incarnation, device, since, stated (msgpack)
- *     online:{room}        hash, node -> incarnation, stated, connections, users (msgpack)
- *     roster:{room}        hash, node -> incarnation, names (msgpack)
+ *     nodes                hash, node -> incarnation, lease end, and what the lease says (JSON, for eyes and for Lua)
+ *     user:<id>            hash, session -> node, incarnation, device, since, stated (JSON, for eyes and for Lua)
+ *     online:{room}        hash, node -> incarnation, stated, connections, users (JSON, for eyes and for Lua)
+ *     roster:{room}        hash, node -> incarnation, names (JSON, for eyes and for Lua)
  *
+ * (hiredis is the only library that this package may see: no msgpack, no libevent here.)
  * A command without an answer for redis.timeout, or any error but a refusal by rule, ends the connection: open requests get STORE_E_UNAVAILABLE,
  * and it reconnects with backoff (0.1 to 2 s, jitter).
  */
