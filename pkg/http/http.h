@@ -66,7 +66,8 @@ BASE_DEFINE_CLEANUP(struct http_parser *, http_parser_free)
  * http_parser_feed() - take bytes
  *
  * Consumes up to the end of one message and no further: what follows (a pipelined request, frames behind an upgrade) stays the
- * caller's. A request with `Connection: Upgrade` and no body ends with its head; so does a 101 response.
+ * caller's. A request with `Connection: Upgrade` and no body ends with its head; so does a 101 response. A body on a WebSocket
+ * handshake is refused; other upgrades are not looked at. After a message, reset before feeding again.
  * Return: 0 and *ret_message: a whole message; HTTP_MORE: all bytes were consumed; HTTP_E_BAD; -ENOMEM. *ret_consumed is set in every case.
  */
 int http_parser_feed(struct http_parser *p, const void *data, size_t size, size_t *ret_consumed,
