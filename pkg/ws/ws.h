@@ -108,7 +108,8 @@ void ws_parser_deinit(struct ws_parser *p);
  * ws_parser_feed() - take bytes, which are changed in place
  *
  * Return: 0 and *ret_event (call again with the rest: *ret_consumed says where it begins); WS_MORE; WS_E_CLOSE; -ENOMEM.
- * *ret_consumed is set in every case. After a close frame everything is swallowed (section 1.4).
+ * *ret_consumed is set in every case. After a close frame everything is swallowed (section 1.4). The next call, also one with no
+ * bytes, frees what an event showed, so feed until WS_MORE even when nothing is left.
  */
 int ws_parser_feed(struct ws_parser *p, char *data, size_t size, size_t *ret_consumed, struct ws_event *ret_event) base_must_check;
 /** After WS_E_CLOSE: 1002, 1007 or 1009, and a sentence of static lifetime. */
@@ -121,7 +122,7 @@ unsigned ws_parser_error(const struct ws_parser *p, const char **ret_sentence);
 
 /** Whether the value of Sec-WebSocket-Key is the base64 of 16 bytes. */
 bool ws_key_is_valid(struct slice key);
-/** The value of Sec-WebSocket-Accept for a key; NUL-terminated. */
+/** The value of Sec-WebSocket-Accept for a valid key; NUL-terminated. Empty if libcrypto could not (out of memory). */
 void ws_accept_value(struct slice key, char ret_accept[WS_ACCEPT_TEXT_SIZE + 1]);
 /** A fresh Sec-WebSocket-Key for a client; NUL-terminated. */
 void ws_key_generate(char ret_key[WS_KEY_TEXT_SIZE + 1]);
