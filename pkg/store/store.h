@@ -21,12 +21,20 @@ enum store_result {
     STORE_E_TAKEN = 2,       /* lease: another living incarnation holds this node id */
 };
 
+/** struct store_request - a request's place in its store's queue; all of it is the backend's */
+struct store_request {
+    struct list link;
+    unsigned kind;
+    bool is_refused;
+    uint64_t made_us;
+};
+
 /** Ids at most in one seen request; bytes at most of one id (longer ones are hashed by the backend). */
 #define STORE_SEEN_MAX 1024
 
 /** Which ids were handled by this node before, within the idempotency window; and remember them. Ids are distinct within a request. */
 struct store_seen {
-    struct list link; /* the backend's */
+    struct store_request base; /* the backend's */
     const struct slice *ids;
     size_t count;
     bool *seen; /* count answers, written before done(0) */
@@ -51,13 +59,13 @@ struct store_lease {
 };
 
 struct store_lease_put {
-    struct list link;
+    struct store_request base;
     struct store_lease lease;
     void (*done)(struct store_lease_put *r, int result); /* 0, STORE_E_UNAVAILABLE, STORE_E_TAKEN */
 };
 
 struct store_nodes_read {
-    struct list link;
+    struct store_request base;
     /** @leases (also ended ones, up to an hour) are valid during the call. */
     void (*done)(struct store_nodes_read *r, int result, const struct store_lease *leases, size_t count);
 };
@@ -71,14 +79,14 @@ struct store_session {
 };
 
 struct store_session_put {
-    struct list link;
+    struct store_request base;
     struct store_session session; /* slices are borrowed until done */
     bool is_end;
     void (*done)(struct store_session_put *r, int result);
 };
 
 struct store_user_read {
-    struct list link;
+    struct store_request base;
     struct slice user; /* borrowed until done */
     /** Sessions under living leases; valid during the call. At most 1,000. */
     void (*done)(struct store_user_read *r, int result, const struct store_session *sessions, size_t count);
@@ -86,7 +94,7 @@ struct store_user_read {
 
 /** This node's part of a room, absolute. connections 0 takes it away. */
 struct store_room_put {
-    struct list link;
+    struct store_request base;
     struct slice room; /* borrowed until done, likewise names */
     uint64_t connections;
     uint64_t users;
@@ -104,7 +112,7 @@ struct store_room_part {
 };
 
 struct store_room_read {
-    struct list link;
+    struct store_request base;
     struct slice room; /* borrowed until done */
     bool with_names;
     /** The parts of living nodes, valid during the call. */
