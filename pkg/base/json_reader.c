@@ -123,10 +123,11 @@ static int take_word(struct json_reader *r, struct slice word)
 
 static int enter(struct json_reader *r, bool object)
 {
-    uint64_t level = UINT64_C(1) << r->depth;
+    uint64_t level;
 
     if (r->depth >= r->depth_max)
         return fail(r, "expected less nesting");
+    level = UINT64_C(1) << r->depth;
     r->offset++;
     r->in_object = object ? r->in_object | level : r->in_object & ~level;
     r->depth++;
