@@ -184,7 +184,7 @@ static int head_feed(struct http_parser *p, const char *data, size_t size, size_
     bool line = false;
     int r = HTTP_MORE;
 
-    while (i < size && r == HTTP_MORE) {
+    while (i < size && r == HTTP_MORE && p->state == HEAD) {
         struct http_refusal refusal = HTTP_ACCEPTED;
 
         if (p->head.size + (i - copied) == p->limits.head_bytes)
