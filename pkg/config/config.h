@@ -4,20 +4,26 @@
 #include "base/buffer.h"
 
 /**
- * Options are rows beside the code they describe. A package declares a struct of values and a table of rows over it; the server puts the
- * tables together and reads, in rising precedence: defaults, a file, the environment, --set.
+ * Options are rows beside the code they describe. A package declares a struct of values and a table of rows over it;
+ * the server puts the tables together and reads, in rising precedence: defaults, a file, the environment, --set.
  *
  *     struct amqp_values { struct config_list url; int64_t heartbeat_ms; };
  *     const struct config_option amqp_options[] = {
- *         {"amqp.url", CONFIG_LIST, offsetof(struct amqp_values, url), "amqp://127.0.0.1/", .secrecy = CONFIG_SECRET_URL, .help = "…"},
+ *         {"amqp.url", CONFIG_LIST, offsetof(struct amqp_values, url), "amqp://127.0.0.1/",
+ *          .secrecy = CONFIG_SECRET_URL, .help = "…"},
  *         {"amqp.heartbeat", CONFIG_DURATION, offsetof(…), "10s", .min = 1000, .max = 60000, .help = "…"},
  *     };
  *
- * File: INI. `[section]`, `key = value`, comments by '#' or ';' at the beginning of a line or behind white space, values optionally in double
- * quotes (\" and \\ inside), lists by comma. UTF-8. A key twice, an unknown key or section, or a bad value is an error with file, line and, for
- * names, the nearest known one. Sections of a family, `[route.<name>]`, may occur any number of times with different names.
- * Environment: WARREN_SECTION_KEY (dots become underscores, upper case); unknown WARREN_* names are left alone.
+ * File: INI. `[section]`, `key = value`, comments by '#' or ';' at the beginning of a line or behind white space,
+ * values optionally in double quotes (\" and \\ inside), lists by comma. UTF-8. A key twice, an unknown key or section,
+ * or a bad value is an error with file, line and, for names, the nearest known one. Sections of a family,
+ * `[route.<name>]`, may occur any number of times with different names.
+ *
+ * Environment: WARREN_SECTION_KEY (upper case; dots and whatever is no letter or digit become underscores); unknown
+ * WARREN_* names are left alone, and a family's section must exist already (load the file first).
+ *
  * A secret option `x.y` has a twin `x.y_file`, the path of a file whose content (without a last newline) is the value.
+ * One source may give only one of the two; between sources the stronger one's wins.
  */
 enum config_type {
     CONFIG_BOOL,     /* bool: yes/no, true/false, on/off, 1/0 */
@@ -43,11 +49,14 @@ struct config_list {
 struct config_option {
     const char *key; /* "section.key"; in a family only "key" */
     enum config_type type;
-    size_t offset;             /* of the value in the table's struct */
-    const char *default_text;  /* parsed like any other value */
-    int64_t min, max;          /* of numbers, bytes, durations; both 0: any that is not negative */
+    size_t offset;              /* of the value in the table's struct */
+    const char *default_text;   /* parsed like any other value */
+    int64_t min, max;           /* of numbers, bytes, durations; max 0 (and min not negative): no upper bound */
     const char *const *choices; /* ended by NULL */
-    /** A further check; NULL if @value is good, else what was expected, e.g. "expected ip:port". May be NULL. */
+    /**
+     * A further check; NULL if @value is good, else what was expected, e.g. "expected ip:port". May be NULL. Of a list
+     * it sees each item. It is not asked about an empty text or list where the default is empty: that means "not set".
+     */
     const char *(*check)(struct slice value);
     enum config_secrecy secrecy;
     bool reloadable;
@@ -68,7 +77,10 @@ int config_add_table(struct config *c, const struct config_option *options, size
 int config_add_family(struct config *c, const char *prefix, const struct config_option *options, size_t count,
                       size_t values_size) base_must_check;
 
-/** Each returns 0, CONFIG_E_INVALID (all errors of that source are in @errors), or -ENOMEM. @source names the text in errors. */
+/**
+ * Each returns 0, CONFIG_E_INVALID (all errors of that source are appended to @errors, up to 100), or -ENOMEM. @source
+ * names the text in errors. Of two sources of the same kind the later one wins.
+ */
 int config_load_text(struct config *c, struct slice text, const char *source, struct buffer *errors) base_must_check;
 /** A file that cannot be read is CONFIG_E_INVALID too. At most 1 MiB. */
 int config_load_file(struct config *c, const char *path, struct buffer *errors) base_must_check;

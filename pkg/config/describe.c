@@ -1,0 +1,312 @@
+/*
+ * What is told about a configuration: the documented sample file, and the state as JSON.
+ *
+ * Both come from the rows and the texts, so they cannot disagree with what is parsed. A secret's text never gets out:
+ * of a URL the password is replaced, anything else is replaced whole.
+ */
+#include "base/json.h"
+#include "config/config_internal.h"
+
+#define COLUMNS 100
+#define MASK "***"
+
+/** Where in a URL the password is; empty and not set if there is none. Anything between the first ':' behind "//" and
+ * the last '@'. */
+static struct slice url_password(struct slice url)
+{
+    const char *scheme = memmem(url.data, url.size, "://", 3);
+    size_t start = scheme ? (size_t)(scheme - url.data) + 3 : 0;
+    const char *at = url.size > start ? memrchr(url.data + start, '@', url.size - start) : NULL;
+    const char *colon = at ? memchr(url.data + start, ':', (size_t)(at - url.data) - start) : NULL;
+
+    /* A password with an unescaped '/' would hide from a stricter reading: rather too much is masked than too little.
+     */
+    return colon ? slice_make(colon + 1, (size_t)(at - colon) - 1) : SLICE_NONE;
+}
+
+static void write_masked_url(struct slice url, struct buffer *out)
+{
+    struct slice password = url_password(url);
+
+    if (!slice_is_set(password)) {
+        buffer_append_slice(out, url);
+        return;
+    }
+    buffer_append(out, url.data, (size_t)(password.data - url.data));
+    buffer_append_text(out, MASK);
+    buffer_append_slice(out, slice_skip(url, (size_t)(password.data + password.size - url.data)));
+}
+
+/** One text (of a list: one item) as it may be shown. */
+static void write_shown(const struct config_option *option, struct slice text, struct buffer *out)
+{
+    if (option->secrecy == CONFIG_SECRET_URL)
+        write_masked_url(text, out);
+    else if (option->secrecy == CONFIG_SECRET && text.size > 0)
+        buffer_append_text(out, MASK);
+    else
+        buffer_append_slice(out, text);
+}
+
+/** The whole text as it may be shown; numbers in their unit. */
+static void write_text(const struct config_option *option, struct slice text, struct buffer *out)
+{
+    struct slice rest = text, item;
+    const char *comma = "";
+    int64_t number;
+    bool boolean;
+
+    switch (option->type) {
+    case CONFIG_BOOL:
+        buffer_append_text(out, config_value_parse_bool(text, &boolean) && boolean ? "yes" : "no");
+        break;
+    case CONFIG_INTEGER:
+    case CONFIG_BYTES:
+    case CONFIG_DURATION:
+        if (config_value_parse_number(option->type, text, &number))
+            config_value_write_number(option->type, number, out);
+        break;
+    case CONFIG_TEXT:
+    case CONFIG_CHOICE:
+        write_shown(option, text, out);
+        break;
+    case CONFIG_LIST:
+        while (text.size > 0 && slice_split(&rest, ',', &item)) {
+            buffer_append_text(out, comma);
+            write_shown(option, slice_trim(item), out);
+            comma = ", ";
+        }
+        break;
+    }
+}
+
+/** Appends @text as lines of a comment of at most COLUMNS columns, broken at spaces. */
+static void write_comment(struct slice text, struct buffer *out)
+{
+    size_t column = 0;
+    struct slice rest = text, word;
+
+    while (slice_split(&rest, ' ', &word)) {
+        size_t width = 0;
+
+        for (size_t i = 0; i < word.size; i++) /* characters, not bytes */
+            width += ((unsigned char)word.data[i] & 0xc0) != 0x80;
+        if (word.size == 0)
+            continue;
+        if (column > 0 && column + 1 + width > COLUMNS) {
+            buffer_append_char(out, '\n');
+            column = 0;
+        }
+        buffer_append_text(out, column > 0 ? " " : "# ");
+        buffer_append_slice(out, word);
+        column += (column > 0 ? 1 : 2) + width;
+    }
+    if (column > 0)
+        buffer_append_char(out, '\n');
+}
+
+/** Appends a value so that the reader gets it back. */
+static void write_value(struct slice text, struct buffer *out)
+{
+    bool needs_quotes = text.size > 0 && (slice_trim(text).size != text.size || text.data[0] == '"');
+
+    for (size_t i = 0; i < text.size; i++)
+        needs_quotes |= text.data[i] == '#' || text.data[i] == ';';
+    if (!needs_quotes) {
+        buffer_append_slice(out, text);
+        return;
+    }
+    buffer_append_char(out, '"');
+    for (size_t i = 0; i < text.size; i++) {
+        if (text.data[i] == '"' || text.data[i] == '\\')
+            buffer_append_char(out, '\\');
+        buffer_append_char(out, text.data[i]);
+    }
+    buffer_append_char(out, '"');
+}
+
+static void write_option_comment(const struct config_option *option, struct slice name, struct buffer *out)
+{
+    struct buffer text = {0};
+
+    buffer_append_text(&text, option->help ? option->help : "");
+    write_comment(buffer_slice(&text), out);
+    buffer_reset(&text, SIZE_MAX);
+    buffer_append_text(&text, "Expects ");
+    config_value_write_expected(option, &text);
+    buffer_append_text(&text, "; default: ");
+    if (option->default_text && *option->default_text)
+        write_text(option, slice_from(option->default_text), &text);
+    else
+        buffer_append_text(&text, "none");
+    buffer_append_char(&text, '.');
+    if (option->secrecy != CONFIG_PUBLIC)
+        buffer_printf(&text, " A secret: %.*s_file names a file that holds it.", SLICE_PRINTF(name));
+    if (option->reloadable)
+        buffer_append_text(&text, " Taken over at a reload.");
+    write_comment(buffer_slice(&text), out);
+    if (buffer_error(&text) && !out->error)
+        out->error = buffer_error(&text);
+    buffer_deinit(&text);
+}
+
+/** One option: its comment, and its line. @setting is NULL in an example of a family. */
+static void write_sample_option(const struct config_option *option, const struct config_setting *setting,
+                                struct buffer *out)
+{
+    struct slice section = config_key_section(slice_from(option->key)), name = slice_from(option->key);
+    const struct config_slot *winner = setting ? config_winner(setting) : NULL;
+    bool is_file = winner && winner == &setting->file;
+    bool is_hidden = winner && !is_file && option->secrecy != CONFIG_PUBLIC;
+    struct buffer text = {0};
+
+    if (section.size > 0)
+        name = slice_skip(name, section.size + 1);
+    write_option_comment(option, name, out);
+    if (!winner || is_hidden) /* a line that was masked must not be taken for the value */
+        buffer_append_text(out, "# ");
+    buffer_append_slice(out, name);
+    buffer_append_text(out, is_file ? "_file = " : " = ");
+    if (is_file)
+        buffer_append_text(&text, winner->text);
+    else if (winner)
+        write_text(option, slice_from(winner->text), &text);
+    else
+        write_text(option, slice_from(option->default_text ? option->default_text : ""), &text);
+    write_value(buffer_slice(&text), out);
+    buffer_append_text(out, "\n\n");
+    if (buffer_error(&text) && !out->error)
+        out->error = buffer_error(&text);
+    buffer_deinit(&text);
+}
+
+/** Whether a table before this place has an option of the same section. */
+static bool is_section_written(const struct config *c, size_t table, size_t index, struct slice section)
+{
+    for (size_t i = 0; i <= table; i++) {
+        const struct config_section *s = c->sections[i];
+
+        for (size_t k = 0; !s->family && k < s->count && (i < table || k < index); k++) {
+            if (slice_equal(config_key_section(slice_from(s->options[k].key)), section))
+                return true;
+        }
+    }
+    return false;
+}
+
+static void write_sample_section(const struct config *c, struct slice section, struct buffer *out)
+{
+    buffer_printf(out, "[%.*s]\n\n", SLICE_PRINTF(section));
+    for (size_t i = 0; i < c->section_count; i++) {
+        const struct config_section *s = c->sections[i];
+
+        for (size_t k = 0; !s->family && k < s->count; k++) {
+            if (slice_equal(config_key_section(slice_from(s->options[k].key)), section))
+                write_sample_option(&s->options[k], &s->settings[k], out);
+        }
+    }
+}
+
+static void write_sample_family(const struct config *c, const struct config_family *family, struct buffer *out)
+{
+    if (family->section_count == 0) {
+        buffer_printf(out, "# Any number of sections of this kind, each with a name of its own:\n# [%s.example]\n\n",
+                      family->prefix);
+        for (size_t k = 0; k < family->count; k++)
+            write_sample_option(&family->options[k], NULL, out);
+        return;
+    }
+    for (size_t i = 0; i < c->section_count; i++) {
+        const struct config_section *s = c->sections[i];
+
+        if (s->family != family)
+            continue;
+        buffer_printf(out, "[%s.%s]\n\n", family->prefix, s->name);
+        for (size_t k = 0; k < s->count; k++)
+            write_sample_option(&s->options[k], &s->settings[k], out);
+    }
+}
+
+void config_write_sample(const struct config *c, struct buffer *out)
+{
+    for (size_t i = 0; i < c->section_count; i++) {
+        const struct config_section *s = c->sections[i];
+
+        for (size_t k = 0; !s->family && k < s->count; k++) {
+            struct slice section = config_key_section(slice_from(s->options[k].key));
+
+            if (!is_section_written(c, i, k, section))
+                write_sample_section(c, section, out);
+        }
+    }
+    for (size_t i = 0; i < c->family_count; i++)
+        write_sample_family(c, c->families[i], out);
+}
+
+/** A value in JSON's own type where it has one; sizes and durations as texts with their unit. */
+static void write_json_value(struct json_writer *w, const struct config_option *option, struct slice text,
+                             struct buffer *scratch)
+{
+    struct slice rest = text, item;
+    int64_t number = 0;
+    bool boolean = false;
+
+    if (option->type == CONFIG_BOOL && config_value_parse_bool(text, &boolean)) {
+        json_write_bool(w, boolean);
+    } else if (option->type == CONFIG_INTEGER && config_value_parse_number(option->type, text, &number)) {
+        json_write_int64(w, number);
+    } else if (option->type == CONFIG_LIST) {
+        json_write_array_begin(w);
+        while (text.size > 0 && slice_split(&rest, ',', &item)) {
+            buffer_reset(scratch, SIZE_MAX);
+            write_shown(option, slice_trim(item), scratch);
+            json_write_string(w, buffer_slice(scratch));
+        }
+        json_write_array_end(w);
+    } else {
+        buffer_reset(scratch, SIZE_MAX);
+        write_text(option, text, scratch);
+        json_write_string(w, buffer_slice(scratch));
+    }
+    if (buffer_error(scratch) && !w->out->error)
+        w->out->error = buffer_error(scratch);
+}
+
+static void write_json_option(struct json_writer *w, const struct config_section *s, size_t index,
+                              struct buffer *scratch)
+{
+    const struct config_option *option = &s->options[index];
+    const struct config_setting *setting = &s->settings[index];
+    const struct config_slot *winner = config_winner(setting);
+
+    json_write_object_begin(w);
+    buffer_reset(scratch, SIZE_MAX);
+    config_write_key(s, option, scratch);
+    json_write_member_string(w, "key", buffer_slice(scratch));
+    json_write_name(w, "value");
+    write_json_value(w, option, config_text(setting, option), scratch);
+    json_write_member_text(w, "source", winner ? winner->where : "default");
+    json_write_name(w, "default");
+    write_json_value(w, option, slice_from(option->default_text ? option->default_text : ""), scratch);
+    json_write_member_bool(w, "reloadable", option->reloadable);
+    json_write_member_text(w, "help", option->help ? option->help : "");
+    json_write_object_end(w);
+}
+
+void config_write_json(const struct config *c, struct buffer *out)
+{
+    struct buffer scratch = {0};
+    struct json_writer w;
+
+    json_writer_init(&w, out);
+    json_write_object_begin(&w);
+    json_write_name(&w, "options");
+    json_write_array_begin(&w);
+    for (size_t i = 0; i < c->section_count; i++) {
+        for (size_t k = 0; k < c->sections[i]->count; k++)
+            write_json_option(&w, c->sections[i], k, &scratch);
+    }
+    json_write_array_end(&w);
+    json_write_object_end(&w);
+    buffer_deinit(&scratch);
+}
