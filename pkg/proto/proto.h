@@ -7,8 +7,8 @@
 #include "base/name.h"
 
 /**
- * What clients speak, behind one codec type: a frame's payload in, operations out; events in, a frame's payload out. No I/O, no clock.
- * docs/protocol.md is the reference.
+ * What clients speak, behind one codec type: a frame's payload in, operations out; events in, a frame's payload out. No
+ * I/O, no clock. docs/protocol.md is the reference.
  */
 
 /** What a client asks for. */
@@ -33,7 +33,8 @@ struct proto_position {
 
 struct proto_op {
     enum proto_op_kind kind;
-    struct slice id;   /* as the client wrote it (a JSON number or string), to be given back; not set: only errors are answered */
+    struct slice
+        id; /* as the client wrote it (a JSON number or string), to be given back; not set: only errors are answered */
     struct slice room; /* join, leave, send, online */
     struct slice user; /* whisper */
     struct slice data; /* send, whisper: the value byte for byte */
@@ -41,8 +42,8 @@ struct proto_op {
     struct slice key; /* send, whisper: not set if none */
     bool has_since;   /* join */
     struct proto_position since;
-    bool is_binary;   /* join: binary frames go to this room */
-    uint64_t limit;   /* online: users at most; 0 = default */
+    bool is_binary;     /* join: binary frames go to this room */
+    uint64_t limit;     /* online: users at most; 0 = default */
     struct slice after; /* online: names behind this one; not set if none */
 };
 
@@ -80,7 +81,7 @@ enum proto_event_kind {
     PROTO_EVENT_ONLINE, /* the room's count changed */
     PROTO_EVENT_GOODBYE,
     PROTO_EVENT_ERROR,
-    PROTO_EVENT_OK,          /* leave, ping: nothing to tell */
+    PROTO_EVENT_OK, /* leave, ping: nothing to tell */
     PROTO_EVENT_OK_JOINED,
     PROTO_EVENT_OK_SENT,
     PROTO_EVENT_OK_ONLINE,
@@ -138,13 +139,14 @@ struct proto_event {
 
 enum proto_result {
     PROTO_END = 1,   /* no more operations in this frame */
-    PROTO_E_BAD = 2, /* this operation is refused: tell *ret_error (kind ERROR); the next call goes on behind it where that is possible */
+    PROTO_E_BAD = 2, /* this operation is refused: tell *ret_error (kind ERROR); the next call goes on behind it where
+                        that is possible */
 };
 
 struct proto_limits {
-    size_t data_bytes;     /* of one op's data; beyond: too_large */
-    unsigned depth;        /* JSON nesting */
-    size_t ops_per_frame;  /* array elements; beyond: bad_request */
+    size_t data_bytes;    /* of one op's data; beyond: too_large */
+    unsigned depth;       /* JSON nesting */
+    size_t ops_per_frame; /* array elements; beyond: bad_request */
 };
 
 /** struct proto_decoder - the operations of one frame; on the stack; see proto_codec */
@@ -184,11 +186,11 @@ bool proto_position_parse(struct slice text, struct proto_position *ret_position
 
 /**
  * The online signal between nodes is a message of kind signal on the room's channel whose data is JSON
- * {"count":n,"joined":[…],"left":[…],"more":n}; a listener is told it as PROTO_EVENT_ONLINE: see proto_event_from_message().
+ * {"count":n,"joined":[…],"left":[…],"more":n}. Encoded as PROTO_EVENT_MESSAGE, it reads like PROTO_EVENT_ONLINE.
  */
 #define PROTO_CONTENT_TYPE_ONLINE SLICE_LITERAL("application/vnd.warren.online+json")
 
-/** proto_event_online_data() - appends the data of the signal. */
+/** Appends the data of the signal. */
 void proto_online_write(const struct proto_event *online, struct buffer *out);
 
 #endif

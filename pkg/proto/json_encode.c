@@ -1,0 +1,241 @@
+/*
+ * The json dialect, outwards. The order of members is part of the protocol's reference, so that people can read a
+ * capture.
+ *
+ * Data goes out as it came in: JSON byte for byte, text as a string, anything else as base64. Epochs are strings, since
+ * a number of 64 bits does not survive the doubles of JavaScript; offsets stay small enough to be numbers. Whatever the
+ * message holds, what is written is valid JSON in valid UTF-8, for it leaves in a text frame (RFC 6455 section 5.6).
+ */
+#include "base/base64.h"
+#include "base/utf8.h"
+#include "proto/proto_internal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+/** "epoch" and "offset"; nothing where there is no position. */
+static void write_position(struct json_writer *w, struct proto_position position)
+{
+    char text[24];
+
+    if (position.epoch == 0)
+        return;
+    (void)snprintf(text, sizeof(text), "%" PRIu64, position.epoch);
+    json_write_member_text(w, "epoch", text);
+    json_write_member_uint64(w, "offset", position.offset);
+}
+
+static void write_optional_string(struct json_writer *w, const char *name, struct slice s)
+{
+    if (slice_is_set(s))
+        json_write_member_string(w, name, s);
+}
+
+static void write_channel_state(struct json_writer *w, const struct proto_channel_state *state)
+{
+    json_write_object_begin(w);
+    json_write_member_string(w, "channel", state->channel);
+    write_position(w, state->position);
+    json_write_member_bool(w, "recovered", state->recovered);
+    json_write_object_end(w);
+}
+
+static void write_welcome(struct json_writer *w, const struct proto_event *event)
+{
+    json_write_member_text(w, "event", "welcome");
+    json_write_member_string(w, "session", event->welcome.session);
+    write_optional_string(w, "user", event->welcome.user);
+    json_write_member_string(w, "node", event->welcome.node);
+    json_write_member_uint64(w, "heartbeat_s", event->welcome.heartbeat_s);
+    json_write_name(w, "channels");
+    json_write_array_begin(w);
+    for (size_t i = 0; i < event->welcome.channel_count; i++)
+        write_channel_state(w, &event->welcome.channels[i]);
+    json_write_array_end(w);
+}
+
+/** A media type without its parameters. */
+static bool is_type(struct slice content_type, struct slice wanted)
+{
+    struct slice rest = content_type, type;
+
+    return slice_split(&rest, ';', &type) && slice_equal_nocase(slice_trim(type), wanted);
+}
+
+static void write_base64(struct json_writer *w, struct slice data)
+{
+    json_write_raw(w, SLICE_LITERAL("\"")); /* the alphabet needs no escape, so it is written where it belongs */
+    base64_encode(data.data, data.size, w->out);
+    buffer_append_char(w->out, '"');
+}
+
+static void write_data(struct json_writer *w, const struct message *message)
+{
+    struct slice type = message->content_type;
+
+    json_write_name(w, "data");
+    if (is_type(type, CONTENT_TYPE_JSON)) {
+        json_write_raw(w, message->data.size ? message->data : SLICE_LITERAL("null"));
+        return;
+    }
+    if (is_type(type, CONTENT_TYPE_TEXT) && utf8_is_valid(message->data)) {
+        json_write_string(w, message->data);
+        return;
+    }
+    write_base64(w, message->data);
+    json_write_member_text(w, "encoding", "base64");
+    if (type.size > 0 && !is_type(type, CONTENT_TYPE_OCTETS))
+        json_write_member_string(w, "content_type", type);
+}
+
+/**
+ * The inside of an online signal's object. false if the message is none: then its data is another's business and
+ * travels as octets, for a back end may have sent it and nothing is spliced unseen.
+ */
+static bool online_members(const struct message *message, struct slice *ret_room, struct slice *ret_members)
+{
+    struct slice data = message->data, room;
+    struct json_reader r;
+    struct json_value value;
+
+    if (message->kind != MESSAGE_KIND_SIGNAL || !slice_equal(message->content_type, PROTO_CONTENT_TYPE_ONLINE))
+        return false;
+    if (channel_parse(message->channel, &room) != CHANNEL_KIND_ROOM)
+        return false;
+    json_reader_init(&r, data, JSON_DEPTH_MAX);
+    if (json_reader_value(&r, &value) != JSON_OK || json_reader_finish(&r) != JSON_OK || value.type != JSON_OBJECT)
+        return false;
+    *ret_members = slice_make(value.text.data + 1, value.text.size - 2);
+    *ret_room = room;
+    return true;
+}
+
+static void write_message(struct json_writer *w, const struct message *message)
+{
+    struct slice room, members;
+
+    if (online_members(message, &room, &members)) {
+        json_write_member_text(w, "event", "online");
+        json_write_member_string(w, "room", room);
+        if (memchr(members.data, '"', members.size)) { /* not empty: it has a name */
+            buffer_append_char(w->out, ',');
+            buffer_append_slice(w->out, members);
+        }
+        return;
+    }
+    json_write_member_text(w, "event", "message");
+    json_write_member_string(w, "channel", message->channel);
+    write_position(w, (struct proto_position){message->epoch, message->offset});
+    json_write_member_string(w, "id", message->id);
+    write_optional_string(w, "from", message->from);
+    json_write_member_int64(w, "time", message->time_ms);
+    write_data(w, message);
+}
+
+static void write_online(struct json_writer *w, const struct proto_event *event)
+{
+    json_write_member_text(w, "event", "online");
+    json_write_member_string(w, "room", event->online.room);
+    proto_online_write_members(w, event);
+}
+
+static void write_goodbye(struct json_writer *w, const struct proto_event *event)
+{
+    json_write_member_text(w, "event", "goodbye");
+    json_write_member_uint64(w, "code", event->goodbye.code);
+    json_write_member_string(w, "reason", event->goodbye.reason);
+    json_write_member_uint64(w, "retry_after_ms", event->goodbye.retry_after_ms);
+}
+
+static void write_error(struct json_writer *w, const struct proto_event *event)
+{
+    json_write_name(w, "error");
+    json_write_object_begin(w);
+    json_write_member_text(w, "code", proto_error_word(event->error.code));
+    json_write_member_string(w, "message", event->error.message);
+    if (event->error.retry_after_ms > 0)
+        json_write_member_uint64(w, "retry_after_ms", event->error.retry_after_ms);
+    json_write_object_end(w);
+}
+
+static void write_sent(struct json_writer *w, const struct proto_event *event)
+{
+    json_write_object_begin(w);
+    json_write_member_string(w, "message", event->sent.message);
+    write_position(w, event->sent.position);
+    json_write_object_end(w);
+}
+
+static void write_online_page(struct json_writer *w, const struct proto_event *event)
+{
+    json_write_object_begin(w);
+    json_write_member_uint64(w, "count", event->online_page.count);
+    json_write_name(w, "users");
+    json_write_array_begin(w);
+    for (size_t i = 0; i < event->online_page.user_count; i++)
+        json_write_string(w, event->online_page.users[i]);
+    json_write_array_end(w);
+    write_optional_string(w, "next", event->online_page.next);
+    json_write_object_end(w);
+}
+
+/** "ok" and its value. */
+static void write_ok(struct json_writer *w, const struct proto_event *event)
+{
+    json_write_name(w, "ok");
+    if (event->kind == PROTO_EVENT_OK_JOINED) {
+        write_channel_state(w, &event->joined);
+    } else if (event->kind == PROTO_EVENT_OK_SENT) {
+        write_sent(w, event);
+    } else if (event->kind == PROTO_EVENT_OK_ONLINE) {
+        write_online_page(w, event);
+    } else {
+        json_write_object_begin(w);
+        json_write_object_end(w);
+    }
+}
+
+void proto_json_encode(const struct proto_event *event, struct buffer *out)
+{
+    struct json_writer w;
+
+    json_writer_init(&w, out);
+    json_write_object_begin(&w);
+    if (slice_is_set(event->id)) {
+        json_write_name(&w, "id");
+        json_write_raw(&w, event->id);
+    }
+    switch (event->kind) {
+    case PROTO_EVENT_WELCOME:
+        write_welcome(&w, event);
+        break;
+    case PROTO_EVENT_MESSAGE:
+        write_message(&w, event->message);
+        break;
+    case PROTO_EVENT_ONLINE:
+        write_online(&w, event);
+        break;
+    case PROTO_EVENT_GOODBYE:
+        write_goodbye(&w, event);
+        break;
+    case PROTO_EVENT_ERROR:
+        write_error(&w, event);
+        break;
+    case PROTO_EVENT_OK:
+    case PROTO_EVENT_OK_JOINED:
+    case PROTO_EVENT_OK_SENT:
+    case PROTO_EVENT_OK_ONLINE:
+        write_ok(&w, event);
+        break;
+    }
+    json_write_object_end(&w);
+}
+
+const struct proto_codec proto_codec_json = {
+    .subprotocol = "warren.json.v1",
+    .is_text = true,
+    .decoder_init = proto_json_decoder_init,
+    .decoder_next = proto_json_decoder_next,
+    .decoder_deinit = proto_json_decoder_deinit,
+    .encode = proto_json_encode,
+};
