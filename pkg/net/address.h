@@ -21,7 +21,8 @@ struct net_address {
  * Return: NULL and *ret_address; else what is wrong, of static lifetime, e.g. "expected a port from 0 to 65535".
  */
 const char *net_address_parse(struct slice text, struct net_address *ret_address);
-/** Host name or numeric, resolved by getaddrinfo(3): may block; for commands and for start only. 0, or -EHOSTUNREACH. */
+/** Host name or numeric, resolved by getaddrinfo(3): may block; for commands and for start only. 0, or -EHOSTUNREACH.
+ */
 int net_address_resolve(const char *host, uint16_t port, struct net_address *ret_address) base_must_check;
 /** "ip:port", IPv6 in brackets; with_port false: the ip alone (IPv6 still in brackets). Returns @ret_text. */
 const char *net_address_format(const struct net_address *a, bool with_port, char ret_text[NET_ADDRESS_TEXT_SIZE]);

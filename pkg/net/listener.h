@@ -7,8 +7,9 @@
 /**
  * struct net_listener - a listening TCP socket on one loop
  *
- * Accepts in bounded batches per turn; accepted descriptors are non-blocking, close-on-exec, TCP_NODELAY. When descriptors run out
- * (EMFILE, ENFILE) it uses a reserve descriptor to accept and close one, then rests a moment instead of spinning.
+ * Accepts in bounded batches per turn; accepted descriptors are non-blocking, close-on-exec, TCP_NODELAY. When
+ * descriptors run out (EMFILE, ENFILE) it uses a reserve descriptor to accept and close one, then rests a moment
+ * instead of spinning.
  */
 struct net_listener;
 
@@ -21,8 +22,8 @@ typedef void net_listener_accept_fn(void *userdata, int fd, const struct net_add
  * No SO_REUSEPORT: a second node on the same port is refused aloud (-EADDRINUSE). Port 0 takes a free one.
  * Return: 0; what socket(2), bind(2) or listen(2) say, negative; -ENOMEM.
  */
-int net_listener_open(struct loop *l, const struct net_address *address, net_listener_accept_fn *accepted, void *userdata,
-                      struct net_listener **ret_listener) base_must_check;
+int net_listener_open(struct loop *l, const struct net_address *address, net_listener_accept_fn *accepted,
+                      void *userdata, struct net_listener **ret_listener) base_must_check;
 /** The address really bound. */
 const struct net_address *net_listener_address(const struct net_listener *l);
 /** Stops accepting and closes the socket. Accepts NULL, returns NULL. */

@@ -1,0 +1,70 @@
+#ifndef NET_NET_INTERNAL_H
+#define NET_NET_INTERNAL_H
+
+#include "net/stream.h"
+
+#include <openssl/ssl.h>
+
+#define NET_READ_SIZE (64 * 1024)   /* of a turn's input of one stream */
+#define NET_RECORD_SIZE (16 * 1024) /* plaintext of a full TLS record, RFC 8446 section 5.1 */
+#define NET_HANDSHAKES_PER_TURN 16  /* each may cost a millisecond of signing */
+#define NET_FLUSHES_PER_TURN 8      /* a stream whose on_drained sends and sends yields to the others then */
+
+/** See stream.c. */
+enum stream_state {
+    STREAM_UNUSED,     /* {0}, or over. net_stream_accept() or net_stream_connect() begins */
+    STREAM_ACCEPTED,   /* plain and connected; the end of the turn opens it */
+    STREAM_CONNECTING, /* connect(2) is under way; writability or the deadline moves it on */
+    STREAM_HANDSHAKE,  /* TLS; the peer's records or the deadline move it on */
+    STREAM_OPEN,       /* the owner or the peer ends it */
+    STREAM_CLOSING,    /* sends what is queued, reads nothing; the flush or the deadline moves it on */
+    STREAM_LINGERING,  /* all is sent and the sending side shut; the peer's end or the deadline moves it on */
+    STREAM_ENDING,     /* over; the end of the turn tells the owner */
+    STREAM_STATES
+};
+
+struct net_loop {
+    struct loop *loop;
+    struct loop_deferred deferred; /* net_loop_turn() */
+    struct loop_timer again;       /* the next turn, for what a turn's bounds left over */
+    struct list flush;             /* streams with something to do at the end of this turn, by flush_link */
+    struct list later;             /* streams with input inside OpenSSL, which epoll does not see, by flush_link */
+    struct net_loop_counters counters;
+    size_t streams;      /* not STREAM_UNUSED */
+    unsigned handshakes; /* steps in this turn */
+    bool in_turn;        /* net_loop_turn() is running */
+    char read_buffer[NET_READ_SIZE];
+    char write_buffer[NET_RECORD_SIZE];
+};
+
+/** Has net_stream_turn() called at the end of this turn. */
+void net_loop_schedule(struct net_loop *n, struct net_stream *s);
+/** Whether another TLS handshake may make a step in this turn. */
+bool net_loop_may_handshake(struct net_loop *n);
+
+/** The end of the turn of one stream. It may be gone afterwards. */
+void net_stream_turn(struct net_stream *s);
+/** Input that was left inside OpenSSL. */
+void net_stream_read_again(struct net_stream *s);
+/** Ends the stream, if it has not begun to end; the end of the turn tells the owner. */
+void net_stream_end(struct net_stream *s, enum net_end end, int error);
+/** The same for what a system call said: gone, or our own fault. */
+void net_stream_end_errno(struct net_stream *s, int error);
+/** After an SSL_* call of this stream returned @result <= 0: waits for what OpenSSL wants, or ends the stream. */
+void net_stream_tls_failed(struct net_stream *s, int result, int saved_errno);
+
+/** The ring: 0 or -ENOMEM. */
+int net_stream_queue(struct net_stream *s, struct net_frame *frame) base_must_check;
+void net_stream_queue_clear(struct net_stream *s);
+/** Writes what the kernel takes now; sets want_write where it took less, or ends the stream. */
+void net_stream_flush(struct net_stream *s);
+
+/**
+ * net_tls_session_new() - an SSL on a connected descriptor
+ *
+ * @client: the connecting side; then @server_name (may be NULL) is sent as SNI and verified. Return: 0, -ENOMEM.
+ */
+int net_tls_session_new(const struct net_tls *tls, int fd, bool client, const char *server_name,
+                        SSL **ret_ssl) base_must_check;
+
+#endif
