@@ -1,0 +1,1 @@
+warren_fuzz_target(json warren_base)
