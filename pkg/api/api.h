@@ -10,23 +10,24 @@
 /**
  * struct api - the internal listener: publishing over HTTP, admin endpoints, metrics and health
  *
- * Lives on the main loop. What it cannot know itself (the broker's management API, the doctor, the configuration) comes from pages that
- * the server hands in.
+ * Lives on the main loop. What it cannot know itself (the broker's management API, the doctor, the configuration) comes
+ * from pages that the server hands in.
  */
 struct api;
 
 struct api_config {
-    char *listen;           /* listen.internal: 127.0.0.1:9091 */
-    bool listen_anywhere;   /* listen.internal_anywhere: allow addresses that are neither loopback nor private */
-    int64_t body_bytes;     /* api.body_bytes: 1m */
-    int64_t connections;    /* api.connections: 1,000 */
-    int64_t timeout_ms;     /* api.timeout: 30s; idle, and for one request */
+    char *listen;         /* listen.internal: 127.0.0.1:9091 */
+    bool listen_anywhere; /* listen.internal_anywhere: allow addresses that are neither loopback nor private */
+    int64_t body_bytes;   /* api.body_bytes: 1m */
+    int64_t connections;  /* api.connections: 1,000 */
+    int64_t timeout_ms;   /* api.timeout: 30s; idle, and for one request */
 };
 
 extern const struct config_option api_options[];
 extern const size_t api_option_count;
 
-/** struct api_reply - an answer that is owed; answered exactly once, from the main loop, also if the client has gone meanwhile. */
+/** struct api_reply - an answer that is owed; answered exactly once, from the main loop, also if the client has gone
+ * meanwhile. */
 struct api_reply;
 void api_reply_json(struct api_reply *r, unsigned status, struct slice json);
 void api_reply_text(struct api_reply *r, unsigned status, struct slice text);
@@ -51,9 +52,10 @@ struct api_environment {
     void *userdata;
 };
 
-/** Makes the API and its port to the hub, before hub_start(). 0; CONFIG_E_INVALID with sentences in @errors; -ENOMEM. */
-int api_new(struct loop *main_loop, struct hub *h, const struct api_config *config, const struct api_environment *environment,
-            struct buffer *errors, struct api **ret_api) base_must_check;
+/** Makes the API and its port to the hub, before hub_start(). 0; CONFIG_E_INVALID with sentences in @errors; -ENOMEM.
+ */
+int api_new(struct loop *main_loop, struct hub *h, const struct api_config *config,
+            const struct api_environment *environment, struct buffer *errors, struct api **ret_api) base_must_check;
 /** Binds. 0, or -errno with a sentence in @errors. */
 int api_listen(struct api *a, struct buffer *errors) base_must_check;
 const struct net_address *api_address(const struct api *a);

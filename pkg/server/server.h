@@ -5,7 +5,8 @@
 #include "config/config.h"
 
 /**
- * struct server - one node, put together: configuration, loops, bus, store, hub, gateway, API; runs, and takes down in reverse
+ * struct server - one node, put together: configuration, loops, bus, store, hub, gateway, API; runs, and takes down in
+ * reverse
  */
 struct server;
 
@@ -21,16 +22,21 @@ int server_settings_finish(struct server_settings *s, bool standalone, struct bu
 /** Accepts NULL, returns NULL. */
 struct server_settings *server_settings_free(struct server_settings *s);
 
-/** Builds a node: addresses determined, sockets not bound yet. Borrows @settings. 0; CONFIG_E_INVALID with sentences in @errors; negative. */
-int server_new(struct server_settings *settings, bool standalone, struct buffer *errors, struct server **ret_server) base_must_check;
-/** Binds, starts everything, and runs until SIGTERM or SIGINT; a second signal ends at once. Return: 0 after a clean end; else as server_new(). */
+/** Builds a node: addresses determined, sockets not bound yet. Borrows @settings. 0; CONFIG_E_INVALID with sentences in
+ * @errors; negative. */
+int server_new(struct server_settings *settings, bool standalone, struct buffer *errors,
+               struct server **ret_server) base_must_check;
+/** Binds, starts everything, and runs until SIGTERM or SIGINT; a second signal ends at once. Return: 0 after a clean
+ * end; else as server_new(). */
 int server_run(struct server *s, struct buffer *errors) base_must_check;
 struct server *server_free(struct server *s);
 
 /**
- * server_doctor() - the doctor's checks without starting: broker, management API, Redis and its eviction policy, ports, file limits, clock
+ * server_doctor() - the doctor's checks without starting: broker, management API, Redis and its eviction policy, ports,
+ * file limits, clock
  *
- * Writes a line a check ("ok", "warn" or "FAIL", what, and how to mend it). Blocks for some seconds at most. Return: how many failed.
+ * Writes a line a check ("ok", "warn" or "FAIL", what, and how to mend it). Blocks for some seconds at most. Return:
+ * how many failed.
  */
 int server_doctor(struct server_settings *settings, bool standalone, struct buffer *out);
 

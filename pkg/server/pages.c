@@ -1,0 +1,24 @@
+/* The pages of the internal listener that only the composed node can fill. */
+#include "base/json.h"
+#include "server/server_internal.h"
+
+static void config_page(void *userdata, struct api_reply *reply)
+{
+    struct server *s = userdata;
+    struct buffer json = {0};
+
+    config_write_json(s->settings->config, &json);
+    if (buffer_error(&json))
+        api_reply_error(reply, 500, "internal", "out of memory");
+    else
+        api_reply_json(reply, 200, buffer_slice(&json));
+    buffer_deinit(&json);
+}
+
+const struct api_page server_pages[] = {
+    {"/v1/config", config_page},
+    {"/v1/doctor", server_doctor_page},
+    {"/v1/bindings", server_bindings_page},
+    {"/v1/queues", server_queues_page},
+    {NULL, NULL},
+};

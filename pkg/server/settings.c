@@ -1,0 +1,139 @@
+/*
+ * Every package's table of options over one struct of values. What must agree between packages is settled here, so that
+ * no package needs to know another's options.
+ */
+#include "base/log.h"
+#include "server/server_internal.h"
+
+#include <stdlib.h>
+
+static const char *const log_levels[] = {"debug", "info", "notice", "warning", "error", NULL};
+
+static const char *check_node_address(struct slice value)
+{
+    struct net_address address;
+    struct buffer text = BUFFER_WITH_LIMIT(256);
+    const char *fault;
+
+    if (value.size == 0)
+        return NULL;
+    buffer_append_slice(&text, value);
+    buffer_append_text(&text, ":1");
+    fault = buffer_error(&text) ? "too long" : net_address_parse(buffer_slice(&text), &address);
+    buffer_deinit(&text);
+    return fault ? "expected an IP address without port, IPv6 in brackets" : NULL;
+}
+
+const struct config_option server_options[] = {
+    {.key = "node.address",
+     .type = CONFIG_TEXT,
+     .offset = offsetof(struct server_config, node_address),
+     .default_text = "",
+     .check = check_node_address,
+     .help =
+         "This node's IP address, without port: half of its id. Empty: the address that the kernel would use to reach "
+         "the first broker that resolves."},
+    {.key = "loop.workers",
+     .type = CONFIG_INTEGER,
+     .offset = offsetof(struct server_config, workers),
+     .default_text = "0",
+     .min = 0,
+     .max = SERVER_WORKERS_MAX,
+     .help = "Threads that own client connections. 0: one per core but one, at least one."},
+    {.key = "log.level",
+     .type = CONFIG_CHOICE,
+     .offset = offsetof(struct server_config, log_level),
+     .default_text = "info",
+     .choices = log_levels,
+     .reloadable = true,
+     .help = "Lines below this level are not written."},
+    {.key = "drain.period",
+     .type = CONFIG_DURATION,
+     .offset = offsetof(struct server_config, shutdown_spread_ms),
+     .default_text = "30s",
+     .min = 0,
+     .max = 3600000,
+     .reloadable = true,
+     .help = "A node that ends tells its clients to come back within this time, each at its own moment."},
+};
+const size_t server_option_count = BASE_ARRAY_SIZE(server_options);
+
+static int add_tables(struct server_settings *s)
+{
+    const struct {
+        const struct config_option *options;
+        size_t count;
+        void *values;
+    } tables[] = {
+        {server_options, server_option_count, &s->server}, {gateway_options, gateway_option_count, &s->gateway},
+        {api_options, api_option_count, &s->api},          {rabbitmq_options, rabbitmq_option_count, &s->amqp},
+        {redis_options, redis_option_count, &s->redis},    {hub_options, hub_option_count, &s->hub},
+    };
+    int result;
+
+    for (size_t i = 0; i < BASE_ARRAY_SIZE(tables); i++) {
+        result = config_add_table(s->config, tables[i].options, tables[i].count, tables[i].values);
+        if (result)
+            return result;
+    }
+    return config_add_family(s->config, GATEWAY_ROUTE_FAMILY, gateway_route_options, gateway_route_option_count,
+                             sizeof(struct gateway_route_config));
+}
+
+int server_settings_new(struct server_settings **ret_settings)
+{
+    struct server_settings *s = calloc(1, sizeof(*s));
+    int result;
+
+    if (!s)
+        return -ENOMEM;
+    result = config_new(&s->config);
+    if (!result)
+        result = add_tables(s);
+    if (result) {
+        server_settings_free(s);
+        return result;
+    }
+    *ret_settings = s;
+    return 0;
+}
+
+struct config *server_settings_config(struct server_settings *s)
+{
+    return s->config;
+}
+
+/** The addresses parse by their tables' checks; here only what concerns two of them, or the mode. */
+static int check_together(const struct server_settings *s, struct buffer *errors)
+{
+    struct net_address address;
+
+    if (!net_address_parse(slice_from(s->gateway.listen), &address) && net_address_port(&address) == 0) {
+        buffer_append_text(errors, "listen.public: expected a port, because the node's id needs one, got 0\n");
+        return CONFIG_E_INVALID;
+    }
+    if (!s->gateway.tls_certificate[0] != !s->gateway.tls_key[0]) {
+        buffer_append_text(errors, "tls.certificate and tls.key: expected both or neither\n");
+        return CONFIG_E_INVALID;
+    }
+    return 0;
+}
+
+int server_settings_finish(struct server_settings *s, bool standalone base_unused, struct buffer *errors)
+{
+    int result = config_finish(s->config, errors);
+
+    if (result)
+        return result;
+    s->gateway.message_bytes = s->hub.message_bytes;
+    return check_together(s, errors);
+}
+
+struct server_settings *server_settings_free(struct server_settings *s)
+{
+    if (!s)
+        return NULL;
+    config_free(s->config);
+    free(s);
+    return NULL;
+}
