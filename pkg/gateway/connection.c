@@ -1,0 +1,591 @@
+/*
+ * Connections: states, frames, ends.
+ *
+ *     ARRIVING ─▶ HEAD ─┬─▶ OPENING ─▶ OPEN ─▶ CLOSING ─▶ ENDING ─▶ freed
+ *                       ├────────────▶ OPEN (/echo)
+ *                       └─▶ ENDING (pages, refusals); any state may go to ENDING
+ *
+ * One function changes the state (connection_set_state) and with it the deadline. One function gives a connection the
+ * reason of its end (connection_end): it counts, logs and takes the session from the hub; the first reason wins. What
+ * happens on the wire afterwards is winding down. The memory is freed in one place, on_closed, which the stream calls
+ * at the end of a turn and never from inside another call, so nothing here vanishes under its caller.
+ *
+ * A connection is not read from ("held") while its session is being opened, while it has more open requests than
+ * allowed, and, for /echo, while too much waits to be sent. What the client wrote meanwhile stays in the kernel or with
+ * the stream, so pressure ends at the client.
+ */
+#include "gateway/gateway_internal.h"
+
+#include <unistd.h>
+
+#define TO(state) (1u << (state))
+
+static const unsigned connection_moves[GATEWAY_STATES] = {
+    [GATEWAY_STATE_ARRIVING] = TO(GATEWAY_STATE_HEAD),
+    [GATEWAY_STATE_HEAD] = TO(GATEWAY_STATE_OPENING) | TO(GATEWAY_STATE_OPEN) | TO(GATEWAY_STATE_ENDING),
+    [GATEWAY_STATE_OPENING] = TO(GATEWAY_STATE_OPEN) | TO(GATEWAY_STATE_CLOSING) | TO(GATEWAY_STATE_ENDING),
+    [GATEWAY_STATE_OPEN] = TO(GATEWAY_STATE_CLOSING) | TO(GATEWAY_STATE_ENDING),
+    [GATEWAY_STATE_CLOSING] = TO(GATEWAY_STATE_ENDING),
+    [GATEWAY_STATE_ENDING] = 0,
+};
+
+static void connection_set_state(struct gateway_connection *c, enum gateway_state state)
+{
+    const struct gateway_config *config = c->worker->gateway->config;
+    struct loop *l = c->worker->loop;
+
+    assert(connection_moves[c->state] & TO(state));
+    c->state = (uint8_t)state;
+    switch (state) {
+    case GATEWAY_STATE_HEAD:
+    case GATEWAY_STATE_OPENING:
+        loop_deadline_start(l, &c->deadline, (uint64_t)config->handshake_timeout_ms);
+        break;
+    case GATEWAY_STATE_OPEN:
+        c->last_input_ms = loop_now_ms(l);
+        loop_deadline_start(l, &c->deadline, (uint64_t)config->heartbeat_ms);
+        break;
+    case GATEWAY_STATE_CLOSING:
+        loop_deadline_start(l, &c->deadline, (uint64_t)config->close_timeout_ms);
+        break;
+    case GATEWAY_STATE_ENDING:
+        loop_deadline_stop(&c->deadline);
+        break;
+    case GATEWAY_STATE_ARRIVING:
+    case GATEWAY_STATES:
+        assert(false);
+    }
+}
+
+/* ---- ends ---- */
+
+/** Ours to mend, worth knowing of, or the daily coming and going. */
+static enum log_level reason_level(enum gateway_reason reason)
+{
+    unsigned code = gateway_reason_code(reason);
+
+    if (gateway_reason_is_error(reason))
+        return LOG_WARNING;
+    return code == WS_CLOSE_NORMAL || code == WS_CLOSE_ABNORMAL || reason == GATEWAY_REASON_GOING_AWAY ? LOG_DEBUG
+                                                                                                       : LOG_INFO;
+}
+
+static void connection_log_end(struct gateway_connection *c, const char *detail)
+{
+    enum gateway_reason reason = c->reason;
+    enum log_level level = reason_level(reason);
+    struct net_address peer = {.size = sizeof(c->peer)};
+    char address[NET_ADDRESS_TEXT_SIZE];
+    uint64_t suppressed = 0, now_ms = loop_now_ms(c->worker->loop);
+
+    if (!log_is_enabled(level) || (level == LOG_WARNING && !log_limit_pass(&c->worker->end_limit, now_ms, &suppressed)))
+        return;
+    memcpy(&peer.storage, &c->peer, sizeof(c->peer));
+    log_event(level, "connection ended", LOG_TEXT("session", c->has_session ? c->session.id : "-"),
+              LOG_SLICE("user", c->has_session ? hub_session_user(&c->session) : SLICE_LITERAL("-")),
+              LOG_TEXT("peer", net_address_format(&peer, true, address)),
+              LOG_TEXT("reason", gateway_reason_word(reason)),
+              LOG_TEXT("detail", detail ? detail : gateway_reason_sentence(reason)),
+              LOG_UINT("age_ms", now_ms - c->born_ms), LOG_UINT("suppressed", suppressed));
+}
+
+/** The one place where a connection's end gets its reason; @detail, a sentence, may be NULL. */
+static void connection_end(struct gateway_connection *c, enum gateway_reason reason, const char *detail)
+{
+    if (c->reason != GATEWAY_REASONS)
+        return;
+    c->reason = (uint8_t)reason;
+    gateway_count(c->worker, GATEWAY_METRIC_ENDED + reason, 1);
+    connection_log_end(c, detail);
+    gateway_session_close(c);
+}
+
+void gateway_connection_abort(struct gateway_connection *c, enum gateway_reason reason)
+{
+    connection_end(c, reason, NULL);
+    if (c->state != GATEWAY_STATE_ENDING)
+        connection_set_state(c, GATEWAY_STATE_ENDING);
+    net_stream_abort(&c->stream);
+}
+
+/** What is queued is sent, then the stream ends. */
+static void connection_finish(struct gateway_connection *c)
+{
+    if (c->state == GATEWAY_STATE_ENDING)
+        return;
+    connection_set_state(c, GATEWAY_STATE_ENDING);
+    net_stream_close(&c->stream);
+}
+
+static void connection_send_close(struct gateway_connection *c, unsigned code, struct slice reason)
+{
+    char payload[WS_CONTROL_MAX_BYTES];
+    size_t size = ws_close_payload(code, reason, payload);
+
+    gateway_connection_send(c, WS_OPCODE_CLOSE, slice_make(payload, size));
+}
+
+void gateway_connection_close(struct gateway_connection *c, enum gateway_reason reason)
+{
+    connection_end(c, reason, NULL);
+    if (c->state != GATEWAY_STATE_OPENING && c->state != GATEWAY_STATE_OPEN)
+        return;
+    connection_send_close(c, gateway_reason_code(reason), slice_from(gateway_reason_sentence(reason)));
+    if (c->state == GATEWAY_STATE_ENDING)
+        return; /* sending failed */
+    connection_set_state(c, GATEWAY_STATE_CLOSING);
+    gateway_connection_release(c); /* the client's close frame is still to be read */
+}
+
+/** The client broke a rule: told why, not listened to any more (section 7.1.7). The stream lingers until it has read
+ * that. */
+static void connection_fail(struct gateway_connection *c)
+{
+    const char *sentence;
+    unsigned code = ws_parser_error(&c->ws, &sentence);
+    enum gateway_reason reason = code == WS_CLOSE_TOO_BIG           ? GATEWAY_REASON_TOO_BIG
+                                 : code == WS_CLOSE_INVALID_PAYLOAD ? GATEWAY_REASON_BAD_PAYLOAD
+                                                                    : GATEWAY_REASON_PROTOCOL_ERROR;
+
+    connection_end(c, reason, sentence);
+    if (c->state == GATEWAY_STATE_OPEN)
+        connection_send_close(c, code, slice_from(sentence));
+    connection_finish(c);
+}
+
+void gateway_connection_shutdown(struct gateway_connection *c, uint64_t retry_after_ms)
+{
+    const struct proto_event goodbye = {
+        .kind = PROTO_EVENT_GOODBYE,
+        .goodbye = {.code = gateway_reason_code(GATEWAY_REASON_GOING_AWAY),
+                    .reason = slice_from(gateway_reason_sentence(GATEWAY_REASON_GOING_AWAY)),
+                    .retry_after_ms = retry_after_ms},
+    };
+
+    switch ((enum gateway_state)c->state) {
+    case GATEWAY_STATE_HEAD:
+        connection_end(c, GATEWAY_REASON_GOING_AWAY, NULL);
+        connection_finish(c);
+        break;
+    case GATEWAY_STATE_OPENING:
+    case GATEWAY_STATE_OPEN:
+        if (c->codec)
+            gateway_dialect_tell(c, &goodbye);
+        gateway_connection_close(c, GATEWAY_REASON_GOING_AWAY);
+        break;
+    case GATEWAY_STATE_ARRIVING:
+    case GATEWAY_STATE_CLOSING:
+    case GATEWAY_STATE_ENDING:
+    case GATEWAY_STATES:
+        break;
+    }
+}
+
+/* ---- sending and holding ---- */
+
+struct net_frame *gateway_frame_new(enum ws_opcode opcode, struct slice payload)
+{
+    size_t header_size = ws_header_size(payload.size, false);
+    struct net_frame *frame = net_frame_new(header_size + payload.size);
+
+    if (!frame)
+        return NULL;
+    ws_header_write(frame->data, opcode, true, 0, payload.size, NULL);
+    if (payload.size > 0)
+        memcpy(frame->data + header_size, payload.data, payload.size);
+    return frame;
+}
+
+void gateway_connection_send_frame(struct gateway_connection *c, struct net_frame *frame)
+{
+    /* Running out of memory or of patience ends the stream itself; on_closed tells then. */
+    (void)net_stream_send(&c->stream, frame);
+}
+
+void gateway_connection_send(struct gateway_connection *c, enum ws_opcode opcode, struct slice payload)
+{
+    base_cleanup(net_frame_unref_p)
+    struct net_frame *frame = gateway_frame_new(opcode, payload);
+
+    if (frame)
+        gateway_connection_send_frame(c, frame);
+    else
+        gateway_connection_abort(c, GATEWAY_REASON_INTERNAL);
+}
+
+void gateway_connection_hold(struct gateway_connection *c)
+{
+    if (c->is_held)
+        return;
+    c->is_held = true;
+    net_stream_pause(&c->stream);
+}
+
+void gateway_connection_release(struct gateway_connection *c)
+{
+    if (!c->is_held)
+        return;
+    c->is_held = false;
+    c->last_input_ms = loop_now_ms(c->worker->loop); /* the silence was ours */
+    net_stream_resume(&c->stream);
+}
+
+void gateway_connection_opened(struct gateway_connection *c)
+{
+    connection_set_state(c, GATEWAY_STATE_OPEN);
+    gateway_connection_release(c);
+}
+
+/* ---- the request ---- */
+
+static void connection_answer(struct gateway_connection *c, const struct gateway_decision *decision)
+{
+    struct buffer *out = &c->worker->scratch;
+
+    buffer_reset(out, 65536);
+    gateway_handshake_write(decision, out);
+    if (buffer_error(out))
+        gateway_connection_abort(c, GATEWAY_REASON_INTERNAL);
+    else
+        (void)net_stream_send_bytes(&c->stream, buffer_slice(out));
+}
+
+static void connection_upgrade(struct gateway_connection *c, const struct gateway_decision *decision)
+{
+    const struct gateway_config *config = c->worker->gateway->config;
+    const struct ws_parser_options options = {
+        .expect_masked = true,
+        .max_message_bytes = (uint32_t)config->frame_bytes,
+        .max_fragments = (uint32_t)config->fragments,
+    };
+
+    /* The decision's slices lie in the HTTP parser: it goes when nothing needs them any more. */
+    base_cleanup(http_parser_free_p)
+    struct http_parser *http = base_take(c->http);
+    (void)http;
+    connection_answer(c, decision);
+    if (c->state != GATEWAY_STATE_HEAD)
+        return;
+    ws_parser_init(&c->ws, &options);
+    c->is_upgraded = true;
+    c->codec = decision->codec;
+    if (!c->codec) {
+        /* A message may wait to be sent while the next one is being read. */
+        c->stream.max_queued_bytes = (uint32_t)(config->queued_bytes + 2 * config->frame_bytes);
+        connection_set_state(c, GATEWAY_STATE_OPEN);
+        return;
+    }
+    connection_set_state(c, GATEWAY_STATE_OPENING);
+    gateway_connection_hold(c);
+    if (gateway_session_open(c, &decision->target) < 0)
+        gateway_connection_abort(c, GATEWAY_REASON_INTERNAL);
+}
+
+static void connection_decide(struct gateway_connection *c, const struct gateway_decision *decision)
+{
+    if (decision->answer == GATEWAY_ANSWER_UPGRADE) {
+        connection_upgrade(c, decision);
+        return;
+    }
+    if (decision->answer == GATEWAY_ANSWER_REFUSAL)
+        gateway_count(c->worker, gateway_metric_refused(decision->status), 1);
+    connection_end(c, decision->answer == GATEWAY_ANSWER_REFUSAL ? GATEWAY_REASON_REFUSED : GATEWAY_REASON_HTTP_DONE,
+                   decision->sentence);
+    connection_answer(c, decision);
+    connection_finish(c);
+}
+
+static size_t connection_read_head(struct gateway_connection *c, const char *data, size_t size)
+{
+    const struct gateway *g = c->worker->gateway;
+    const struct gateway_site site = {
+        .routes = &g->routes,
+        .demo = g->config->demo,
+        .refusing = c->worker->is_draining ? "this node is draining"
+                    : c->is_over_limit     ? "this node has as many connections as it may"
+                                           : NULL,
+        .is_ready = g->environment.is_ready,
+        .userdata = g->environment.userdata,
+    };
+    const struct http_message *request;
+    struct gateway_decision decision = {0};
+    const char *sentence;
+    unsigned status;
+    size_t consumed;
+    int result = http_parser_feed(c->http, data, size, &consumed, &request);
+
+    if (result == 0)
+        result = gateway_handshake_decide(&site, request, &decision);
+    if (result < 0) {
+        gateway_connection_abort(c, GATEWAY_REASON_INTERNAL);
+    } else if (result == HTTP_E_BAD) {
+        status = http_parser_error(c->http, &sentence);
+        gateway_handshake_refuse(status, sentence, &decision);
+        connection_decide(c, &decision);
+    } else if (result == 0) {
+        connection_decide(c, &decision);
+    }
+    return consumed;
+}
+
+/* ---- frames ---- */
+
+static void connection_on_message(struct gateway_connection *c, const struct ws_event *event)
+{
+    bool is_text = event->opcode == WS_OPCODE_TEXT;
+
+    gateway_count(c->worker, is_text ? GATEWAY_METRIC_TEXT_IN : GATEWAY_METRIC_BINARY_IN, 1);
+    if (!c->codec) {
+        gateway_connection_send(c, event->opcode, event->payload);
+        if (c->stream.queued_bytes > (uint32_t)c->worker->gateway->config->queued_bytes)
+            gateway_connection_hold(c);
+        return;
+    }
+    if (is_text)
+        gateway_dialect_text(c, event->payload);
+    else
+        gateway_dialect_binary(c, event->payload);
+    if (c->has_session && c->session.open_requests > (uint64_t)c->worker->gateway->config->open_requests) {
+        gateway_count(c->worker, GATEWAY_METRIC_PAUSES, 1);
+        gateway_connection_hold(c);
+    }
+}
+
+/** The client's close frame is answered by one with its code (section 5.5.1), unless ours went out first; then we end
+ * the stream (7.1.1). */
+static void connection_on_close(struct gateway_connection *c, const struct ws_event *event)
+{
+    gateway_count(c->worker, GATEWAY_METRIC_CLOSE_IN, 1);
+    connection_end(c, GATEWAY_REASON_PEER_CLOSED, NULL);
+    if (c->state == GATEWAY_STATE_OPEN)
+        connection_send_close(c, event->close_code, SLICE_NONE);
+    connection_finish(c);
+}
+
+static void connection_on_event(struct gateway_connection *c, const struct ws_event *event)
+{
+    switch (event->type) {
+    case WS_EVENT_MESSAGE:
+        if (c->state == GATEWAY_STATE_OPEN)
+            connection_on_message(c, event);
+        break;
+    case WS_EVENT_PING:
+        gateway_count(c->worker, GATEWAY_METRIC_PING_IN, 1);
+        if (c->state == GATEWAY_STATE_OPEN)
+            gateway_connection_send(c, WS_OPCODE_PONG, event->payload);
+        break;
+    case WS_EVENT_PONG:
+        gateway_count(c->worker, GATEWAY_METRIC_PONG_IN, 1);
+        break;
+    case WS_EVENT_CLOSE:
+        connection_on_close(c, event);
+        break;
+    }
+}
+
+static size_t connection_read_frame(struct gateway_connection *c, char *data, size_t size)
+{
+    struct ws_event event;
+    size_t consumed;
+    int result = ws_parser_feed(&c->ws, data, size, &consumed, &event);
+
+    if (result == 0)
+        connection_on_event(c, &event);
+    else if (result == WS_E_CLOSE)
+        connection_fail(c);
+    else if (result < 0)
+        gateway_connection_abort(c, GATEWAY_REASON_INTERNAL);
+    return consumed;
+}
+
+/* ---- what the stream and the loop call ---- */
+
+static size_t connection_on_data(struct net_stream *s, char *data, size_t size)
+{
+    struct gateway_connection *c = container_of(s, struct gateway_connection, stream);
+    size_t done = 0;
+
+    c->last_input_ms = loop_now_ms(c->worker->loop);
+    c->is_pinged = false;
+    while (done < size && !c->is_held && !net_stream_is_ending(s)) {
+        if (c->state == GATEWAY_STATE_HEAD)
+            done += connection_read_head(c, data + done, size - done);
+        else if (c->state == GATEWAY_STATE_OPEN || c->state == GATEWAY_STATE_CLOSING)
+            done += connection_read_frame(c, data + done, size - done);
+        else
+            break;
+    }
+    return c->is_held && !net_stream_is_ending(s) ? done : size;
+}
+
+/** /echo goes on when its answers have left. */
+static void connection_on_drained(struct net_stream *s)
+{
+    struct gateway_connection *c = container_of(s, struct gateway_connection, stream);
+
+    if (c->is_upgraded && !c->codec)
+        gateway_connection_release(c);
+}
+
+static enum gateway_reason reason_of_end(enum net_end end, enum gateway_state state)
+{
+    switch (end) {
+    case NET_END_TLS:
+        return GATEWAY_REASON_TLS_FAILED;
+    case NET_END_TIMEOUT:
+        return state == GATEWAY_STATE_HEAD ? GATEWAY_REASON_HANDSHAKE_TIMEOUT : GATEWAY_REASON_PEER_GONE;
+    case NET_END_OVERFLOW:
+        return GATEWAY_REASON_TOO_SLOW;
+    case NET_END_ERROR:
+        return GATEWAY_REASON_INTERNAL;
+    case NET_END_EOF:
+    case NET_END_RESET:
+    case NET_END_CLOSED:
+    case NET_END_ABORTED:
+        break;
+    }
+    return GATEWAY_REASON_PEER_GONE;
+}
+
+static void connection_free(struct gateway_connection *c)
+{
+    if (c->is_upgraded)
+        ws_parser_deinit(&c->ws);
+    else
+        http_parser_free(c->http);
+    free(c->binary_room);
+    free(c);
+}
+
+static void connection_on_closed(struct net_stream *s, enum net_end end, int error)
+{
+    struct gateway_connection *c = container_of(s, struct gateway_connection, stream);
+    struct gateway_worker *w = c->worker;
+
+    connection_end(c, reason_of_end(end, c->state), error ? strerrordesc_np(error) : NULL);
+    loop_deadline_stop(&c->deadline);
+    list_remove(&c->link);
+    connection_free(c);
+    gateway_worker_connection_gone(w);
+}
+
+/** A ping after a heartbeat's silence, the end after two; any frame is a sign of life. Silence that we asked for does
+ * not count. */
+static void connection_heartbeat(struct gateway_connection *c)
+{
+    uint64_t now_ms = loop_now_ms(c->worker->loop);
+    uint64_t heartbeat_ms = (uint64_t)c->worker->gateway->config->heartbeat_ms;
+    uint64_t silent_ms = c->is_held ? 0 : now_ms - c->last_input_ms;
+    uint64_t next_ms = heartbeat_ms;
+
+    if (silent_ms >= 2 * heartbeat_ms) {
+        gateway_connection_close(c, GATEWAY_REASON_IDLE);
+        return;
+    }
+    if (silent_ms >= heartbeat_ms) {
+        if (!c->is_pinged)
+            gateway_connection_send_frame(c, c->worker->ping);
+        c->is_pinged = true;
+        next_ms = 2 * heartbeat_ms;
+    }
+    loop_deadline_start(c->worker->loop, &c->deadline, next_ms - silent_ms);
+}
+
+static void connection_on_deadline(void *userdata)
+{
+    struct gateway_connection *c = userdata;
+
+    switch ((enum gateway_state)c->state) {
+    case GATEWAY_STATE_HEAD:
+        gateway_connection_abort(c, GATEWAY_REASON_HANDSHAKE_TIMEOUT);
+        break;
+    case GATEWAY_STATE_OPENING:
+        gateway_connection_close(c, GATEWAY_REASON_OVERLOADED);
+        break;
+    case GATEWAY_STATE_OPEN:
+        connection_heartbeat(c);
+        break;
+    case GATEWAY_STATE_CLOSING:
+        gateway_connection_abort(c, c->reason);
+        break;
+    case GATEWAY_STATE_ARRIVING:
+    case GATEWAY_STATE_ENDING:
+    case GATEWAY_STATES:
+        assert(false);
+    }
+}
+
+/* ---- the beginning ---- */
+
+static const struct net_stream_ops stream_ops = {
+    .on_data = connection_on_data,
+    .on_drained = connection_on_drained,
+    .on_closed = connection_on_closed,
+};
+
+/** On the worker's loop, with the connection's descriptor; whatever fails here gives it back. */
+static int connection_begin(struct gateway_connection *c)
+{
+    struct gateway_worker *w = c->worker;
+    const struct gateway_config *config = w->gateway->config;
+    const struct http_limits limits = {
+        .head_bytes = (size_t)config->head_bytes,
+        .headers = (size_t)config->headers,
+    };
+    const struct net_stream_options options = {
+        .max_queued_bytes = (uint32_t)config->queued_bytes,
+        .handshake_timeout_ms = (uint32_t)config->handshake_timeout_ms,
+        .close_timeout_ms = (uint32_t)config->close_timeout_ms,
+        .tls = w->gateway->tls,
+    };
+    int result;
+
+    c->http = NULL;
+    result = http_parser_new_request(&limits, &c->http);
+    if (result < 0) {
+        close(c->fd);
+        return result;
+    }
+    return net_stream_accept(&c->stream, w->net, c->fd, &options, &stream_ops);
+}
+
+static void connection_on_arrival(struct loop_task *task)
+{
+    struct gateway_connection *c = container_of(task, struct gateway_connection, arrival);
+    struct gateway_worker *w = c->worker;
+
+    c->born_ms = c->last_input_ms = loop_now_ms(w->loop);
+    gateway_count(w, GATEWAY_METRIC_CONNECTIONS, 1);
+    list_append(&w->connections, &c->link);
+    if (connection_begin(c) < 0) {
+        connection_end(c, GATEWAY_REASON_INTERNAL, NULL);
+        list_remove(&c->link);
+        connection_free(c);
+        gateway_worker_connection_gone(w);
+        return;
+    }
+    loop_deadline_init(&c->deadline, connection_on_deadline, c);
+    connection_set_state(c, GATEWAY_STATE_HEAD);
+    if (w->is_draining)
+        gateway_connection_shutdown(c, 0);
+}
+
+int gateway_connection_hand_over(struct gateway_worker *w, int fd, const struct net_address *peer, bool is_over_limit)
+{
+    struct gateway_connection *c = calloc(1, sizeof(*c));
+
+    if (!c) {
+        close(fd);
+        return -ENOMEM;
+    }
+    c->worker = w;
+    c->fd = fd;
+    c->state = GATEWAY_STATE_ARRIVING;
+    c->reason = GATEWAY_REASONS;
+    c->is_over_limit = is_over_limit;
+    list_init(&c->link);
+    memcpy(&c->peer, &peer->storage, sizeof(c->peer));
+    c->arrival.run = connection_on_arrival;
+    loop_post(w->loop, &c->arrival);
+    return 0;
+}

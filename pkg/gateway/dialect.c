@@ -1,0 +1,219 @@
+/*
+ * A client's frames become operations, operations become calls of the hub, and what comes of them becomes answers.
+ *
+ * The id of an operation travels with its request as the tag and comes back with the answer; an operation without one
+ * has an empty tag and gets no answer but errors. One operation's error never ends the connection; running out of
+ * memory does.
+ */
+#include "gateway/gateway_internal.h"
+
+#define SCRATCH_KEEP_BYTES 65536
+#define JSON_NESTING_MAX 32
+/** What "try again" means: the broker and the store retry within about this time. */
+#define UNAVAILABLE_RETRY_MS 1000
+#define BUSY_RETRY_MS 500
+#define ONLINE_LIMIT_DEFAULT 100
+#define ONLINE_LIMIT_MAX 1000
+
+static_assert(PROTO_ID_MAX_BYTES <= HUB_TAG_MAX_BYTES, "an op's id is the tag of its request");
+
+/* ---- out ---- */
+
+void gateway_dialect_tell(struct gateway_connection *c, const struct proto_event *event)
+{
+    struct buffer *out = &c->worker->scratch;
+
+    buffer_reset(out, SCRATCH_KEEP_BYTES);
+    c->codec->encode(event, out);
+    if (buffer_error(out)) {
+        gateway_connection_abort(c, GATEWAY_REASON_INTERNAL);
+        return;
+    }
+    gateway_connection_send(c, c->codec->is_text ? WS_OPCODE_TEXT : WS_OPCODE_BINARY, buffer_slice(out));
+}
+
+static void tell_error(struct gateway_connection *c, const struct proto_event *error)
+{
+    gateway_count(c->worker, GATEWAY_METRIC_ERRORS + error->error.code, 1);
+    gateway_dialect_tell(c, error);
+}
+
+void gateway_dialect_error(struct gateway_connection *c, struct slice id, enum proto_error_code code, struct slice text,
+                           uint64_t retry_after_ms)
+{
+    const struct proto_event event = {
+        .kind = PROTO_EVENT_ERROR,
+        .id = id.size > 0 ? id : SLICE_NONE, /* an empty tag is that of an op without id */
+        .error = {.code = code, .message = text, .retry_after_ms = retry_after_ms},
+    };
+
+    tell_error(c, &event);
+}
+
+void gateway_dialect_refusal(struct gateway_connection *c, struct slice id, int result)
+{
+    switch (result) {
+    case HUB_E_UNAVAILABLE:
+        gateway_dialect_error(c, id, PROTO_ERROR_UNAVAILABLE, SLICE_LITERAL("the cluster cannot be reached now"),
+                              UNAVAILABLE_RETRY_MS);
+        break;
+    case HUB_E_BUSY:
+        gateway_dialect_error(c, id, PROTO_ERROR_BUSY, SLICE_LITERAL("too much waits to be published"), BUSY_RETRY_MS);
+        break;
+    case HUB_E_NOT_JOINED:
+        gateway_dialect_error(c, id, PROTO_ERROR_NOT_JOINED, SLICE_LITERAL("this room was not joined"), 0);
+        break;
+    case HUB_E_QUOTA:
+        gateway_dialect_error(c, id, PROTO_ERROR_QUOTA, SLICE_LITERAL("too many rooms"), 0);
+        break;
+    case HUB_E_TOO_LARGE:
+        gateway_dialect_error(c, id, PROTO_ERROR_TOO_LARGE, SLICE_LITERAL("the data is above the limit"), 0);
+        break;
+    default:
+        gateway_dialect_error(c, id, PROTO_ERROR_INTERNAL, SLICE_LITERAL("this failed on our side"), 0);
+    }
+}
+
+static void tell_ok(struct gateway_connection *c, struct slice id)
+{
+    const struct proto_event event = {.kind = PROTO_EVENT_OK, .id = id};
+
+    if (id.size > 0)
+        gateway_dialect_tell(c, &event);
+}
+
+/* ---- in ---- */
+
+/** Where binary frames go from now on. 0, -ENOMEM. */
+static int set_binary_room(struct gateway_connection *c, struct slice room)
+{
+    char *copy = slice_dup(room);
+
+    if (!copy)
+        return -ENOMEM;
+    free(c->binary_room);
+    c->binary_room = copy;
+    return 0;
+}
+
+static int op_join(struct gateway_connection *c, const struct proto_op *op)
+{
+    int result = hub_session_join(&c->session, op->room, op->has_since, op->since.epoch, op->since.offset, op->id);
+
+    if (result == 0 && op->is_binary)
+        result = set_binary_room(c, op->room);
+    return result;
+}
+
+static int op_leave(struct gateway_connection *c, const struct proto_op *op)
+{
+    int result = hub_session_leave(&c->session, op->room);
+
+    if (result != 0)
+        return result;
+    if (c->binary_room && slice_equal_text(op->room, c->binary_room)) {
+        free(c->binary_room);
+        c->binary_room = NULL;
+    }
+    tell_ok(c, op->id);
+    return 0;
+}
+
+static int op_publish(struct gateway_connection *c, const struct proto_op *op)
+{
+    const struct hub_send send = {
+        .kind = MESSAGE_KIND_MESSAGE,
+        .content_type = op->content_type,
+        .data = op->data,
+        .key = op->key,
+    };
+
+    if (op->kind == PROTO_OP_WHISPER)
+        return hub_session_whisper(&c->session, op->user, &send, op->id);
+    return hub_session_send(&c->session, op->room, &send, op->id);
+}
+
+static int op_online(struct gateway_connection *c, const struct proto_op *op)
+{
+    uint64_t limit = op->limit == 0 ? ONLINE_LIMIT_DEFAULT : op->limit;
+
+    return hub_session_online(&c->session, op->room, limit > ONLINE_LIMIT_MAX ? ONLINE_LIMIT_MAX : limit, op->after,
+                              op->id);
+}
+
+static void do_op(struct gateway_connection *c, const struct proto_op *op)
+{
+    int result = 0;
+
+    gateway_count(c->worker, GATEWAY_METRIC_OPS + op->kind, 1);
+    switch (op->kind) {
+    case PROTO_OP_JOIN:
+        result = op_join(c, op);
+        break;
+    case PROTO_OP_LEAVE:
+        result = op_leave(c, op);
+        break;
+    case PROTO_OP_SEND:
+    case PROTO_OP_WHISPER:
+        result = op_publish(c, op);
+        break;
+    case PROTO_OP_ONLINE:
+        result = op_online(c, op);
+        break;
+    case PROTO_OP_PING:
+        tell_ok(c, op->id);
+        break;
+    }
+    if (result > 0)
+        gateway_dialect_refusal(c, op->id, result);
+    else if (result < 0)
+        gateway_connection_close(c, GATEWAY_REASON_INTERNAL);
+}
+
+void gateway_dialect_text(struct gateway_connection *c, struct slice payload)
+{
+    const struct gateway_config *config = c->worker->gateway->config;
+    const struct proto_limits limits = {
+        .data_bytes = (size_t)config->message_bytes,
+        .depth = JSON_NESTING_MAX,
+        .ops_per_frame = (size_t)config->ops_per_frame,
+    };
+    struct proto_decoder decoder;
+    struct proto_op op;
+    struct proto_event error;
+    int result;
+
+    c->codec->decoder_init(&decoder, &limits, payload);
+    /* An operation may end the connection; those behind it then have nobody to speak for. */
+    while (c->state == GATEWAY_STATE_OPEN && c->has_session &&
+           (result = c->codec->decoder_next(&decoder, &op, &error)) != PROTO_END) {
+        if (result == 0)
+            do_op(c, &op);
+        else if (result == PROTO_E_BAD)
+            tell_error(c, &error);
+        else
+            gateway_connection_close(c, GATEWAY_REASON_INTERNAL);
+    }
+    c->codec->decoder_deinit(&decoder);
+}
+
+void gateway_dialect_binary(struct gateway_connection *c, struct slice payload)
+{
+    const struct hub_send relay = {
+        .kind = MESSAGE_KIND_RELAY,
+        .content_type = CONTENT_TYPE_OCTETS,
+        .data = payload,
+    };
+    int result;
+
+    if (!c->binary_room) {
+        gateway_dialect_error(c, SLICE_NONE, PROTO_ERROR_BAD_REQUEST,
+                              SLICE_LITERAL("binary frames need a room: join one with \"binary\":true"), 0);
+        return;
+    }
+    result = hub_session_send(&c->session, slice_from(c->binary_room), &relay, SLICE_NONE);
+    if (result > 0)
+        gateway_dialect_refusal(c, SLICE_NONE, result);
+    else if (result < 0)
+        gateway_connection_close(c, GATEWAY_REASON_INTERNAL);
+}

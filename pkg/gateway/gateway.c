@@ -1,0 +1,130 @@
+/*
+ * The gateway as a whole: what all workers share, and its end.
+ */
+#include "gateway/gateway_internal.h"
+
+/** 0; CONFIG_E_INVALID; -ENOMEM. */
+static int load_certificate(struct gateway *g, struct buffer *errors)
+{
+    const char *certificate = g->config->tls_certificate, *key = g->config->tls_key;
+    bool has_certificate = certificate && *certificate, has_key = key && *key;
+    struct buffer sentence = {0};
+    int result;
+
+    if (!has_certificate && !has_key)
+        return 0;
+    if (!has_certificate || !has_key) {
+        buffer_printf(errors, "%s is set without %s\n", has_key ? "tls.key" : "tls.certificate",
+                      has_key ? "tls.certificate" : "tls.key");
+        return CONFIG_E_INVALID;
+    }
+    result = net_tls_server_new(certificate, key, &sentence, &g->tls);
+    if (result < 0 && result != -ENOMEM) {
+        buffer_printf(errors, "tls.certificate: %.*s\n", SLICE_PRINTF(buffer_slice(&sentence)));
+        result = CONFIG_E_INVALID;
+    }
+    buffer_deinit(&sentence);
+    return result;
+}
+
+int gateway_new(const struct gateway_config *config, const struct gateway_environment *environment,
+                struct buffer *errors, struct gateway **ret_gateway)
+{
+    struct gateway *g = calloc(1, sizeof(*g));
+    int result;
+
+    if (!g)
+        return -ENOMEM;
+    g->config = config;
+    g->environment = *environment;
+    result = gateway_routes_load(&g->routes, environment->config, config->echo, errors);
+    if (result == 0)
+        result = load_certificate(g, errors);
+    if (result == 0) {
+        g->metrics = metrics_group_new(environment->metrics, gateway_metrics_rows, GATEWAY_METRICS);
+        g->cells = g->metrics ? metrics_cells_new(g->metrics) : NULL;
+        result = g->cells ? 0 : -ENOMEM;
+    }
+    if (result != 0) {
+        gateway_free(g);
+        return result;
+    }
+    *ret_gateway = g;
+    return 0;
+}
+
+int gateway_add_worker(struct gateway *g, struct loop *l, struct hub *h)
+{
+    struct gateway_worker **workers = realloc(g->workers, (g->worker_count + 1) * sizeof(struct gateway_worker *));
+    int result;
+
+    if (!workers)
+        return -ENOMEM;
+    g->workers = workers;
+    result = gateway_worker_new(g, l, h, &workers[g->worker_count]);
+    if (result == 0)
+        g->worker_count++;
+    return result;
+}
+
+int gateway_listen(struct gateway *g, struct loop *acceptor, struct buffer *errors)
+{
+    assert(g->worker_count > 0 && !g->acceptor);
+    g->acceptor = acceptor;
+    return gateway_accept_start(g, errors);
+}
+
+const struct net_address *gateway_address(const struct gateway *g)
+{
+    return &g->address;
+}
+
+/* ---- the end ---- */
+
+static void shutdown_finish(void *userdata)
+{
+    struct gateway *g = userdata;
+    void (*done)(void *) = g->shutdown_done;
+
+    loop_timer_stop(&g->shutdown_timer);
+    g->shutdown_done = NULL;
+    if (done)
+        done(g->shutdown_userdata);
+}
+
+void gateway_worker_ended(struct gateway *g)
+{
+    assert(g->workers_left > 0);
+    if (--g->workers_left == 0)
+        shutdown_finish(g);
+}
+
+void gateway_shutdown(struct gateway *g, uint64_t spread_ms, void (*done)(void *userdata), void *userdata)
+{
+    assert(!g->is_shutting_down && loop_is_current(g->acceptor));
+    g->is_shutting_down = true;
+    g->listener = net_listener_close(g->listener);
+    g->workers_left = g->worker_count;
+    g->shutdown_done = done;
+    g->shutdown_userdata = userdata;
+    /* Workers tell when they are done; should one be stuck, this does not wait for it. */
+    loop_timer_init(&g->shutdown_timer, g->acceptor, shutdown_finish, g);
+    loop_timer_start(&g->shutdown_timer, (uint64_t)g->config->close_timeout_ms + 1000);
+    for (size_t i = 0; i < g->worker_count; i++)
+        gateway_worker_shutdown(g->workers[i], spread_ms);
+}
+
+struct gateway *gateway_free(struct gateway *g)
+{
+    if (!g)
+        return NULL;
+    loop_timer_deinit(&g->shutdown_timer);
+    net_listener_close(g->listener);
+    for (size_t i = 0; i < g->worker_count; i++)
+        gateway_worker_free(g->workers[i]);
+    free(g->workers);
+    net_tls_unref(g->tls);
+    gateway_routes_deinit(&g->routes);
+    free(g);
+    return NULL;
+}

@@ -1,0 +1,206 @@
+#ifndef GATEWAY_GATEWAY_INTERNAL_H
+#define GATEWAY_GATEWAY_INTERNAL_H
+
+#include "base/log.h"
+#include "gateway/gateway.h"
+#include "gateway/handshake_internal.h"
+#include "gateway/reason.h"
+#include "gateway/route_internal.h"
+#include "hub/port.h"
+#include "net/listener.h"
+#include "net/stream.h"
+#include "proto/proto.h"
+#include "ws/ws.h"
+
+#include <stdatomic.h>
+
+/*
+ * The inside of the gateway. The acceptor's loop owns struct gateway and makes connections; a worker's loop owns its
+ * connections from the moment they arrive. Shared between them: the configuration and the routes, which do not change,
+ * the number of connections, and whether the gateway drains.
+ */
+
+/** Newcomers beyond the limit who are still listened to, so that they read a whole refusal; those beyond are refused
+ * without. */
+#define GATEWAY_REFUSALS_MAX 256
+
+/** Rows that count ops, errors, refusals and reasons are ranges, in the order of their enumerations and tables. */
+enum gateway_metric {
+    GATEWAY_METRIC_CONNECTIONS,
+    GATEWAY_METRIC_SESSIONS,
+    GATEWAY_METRIC_ACCEPTED,
+    GATEWAY_METRIC_BYTES_IN,
+    GATEWAY_METRIC_BYTES_OUT,
+    GATEWAY_METRIC_FRAMES_OUT,
+    GATEWAY_METRIC_TEXT_IN,
+    GATEWAY_METRIC_BINARY_IN,
+    GATEWAY_METRIC_PING_IN,
+    GATEWAY_METRIC_PONG_IN,
+    GATEWAY_METRIC_CLOSE_IN,
+    GATEWAY_METRIC_PAUSES,
+#define GATEWAY_METRIC_STATUS(code, word) GATEWAY_METRIC_REFUSED_##code,
+    GATEWAY_STATUS_TABLE(GATEWAY_METRIC_STATUS)
+#undef GATEWAY_METRIC_STATUS
+        GATEWAY_METRIC_ENDED,
+    GATEWAY_METRIC_ERRORS = GATEWAY_METRIC_ENDED + GATEWAY_REASONS,
+    GATEWAY_METRIC_OPS = GATEWAY_METRIC_ERRORS + PROTO_ERROR_INTERNAL + 1,
+    GATEWAY_METRICS = GATEWAY_METRIC_OPS + PROTO_OP_PING + 1,
+};
+extern const struct metrics_row gateway_metrics_rows[GATEWAY_METRICS];
+/** The row that counts refusals with @status. */
+enum gateway_metric gateway_metric_refused(unsigned status);
+
+struct gateway_worker;
+
+struct gateway {
+    const struct gateway_config *config;
+    struct gateway_environment environment;
+    struct gateway_routes routes;
+    struct net_tls *tls; /* NULL: plain */
+    struct metrics_group *metrics;
+    struct metrics_cells *cells; /* the acceptor's */
+    struct gateway_worker **workers;
+    size_t worker_count, next_worker;
+    struct loop *acceptor;
+    struct net_listener *listener;
+    struct net_address address;
+    struct log_limit full_limit;
+    atomic_size_t connections;
+    /* the acceptor's, while shutting down */
+    bool is_shutting_down;
+    size_t workers_left;
+    struct loop_timer shutdown_timer;
+    void (*shutdown_done)(void *userdata);
+    void *shutdown_userdata;
+};
+
+/** struct gateway_worker - what the connections of one loop share */
+struct gateway_worker {
+    struct gateway *gateway;
+    struct loop *loop;
+    struct net_loop *net;
+    struct hub_port *port;
+    struct metrics_cells *cells;
+    struct list connections;
+    struct buffer scratch;      /* for what is being encoded */
+    struct net_frame *ping;     /* the one that the heartbeat sends */
+    struct loop_deadline count; /* brings the byte counters to the metrics */
+    struct net_loop_counters told;
+    struct log_limit end_limit; /* of warnings about ended connections */
+    /* shutting down */
+    struct loop_task shutdown, ended;
+    struct loop_deadline shutdown_deadline;
+    uint64_t shutdown_spread_ms;
+    bool is_draining, has_told_end;
+};
+
+int gateway_worker_new(struct gateway *g, struct loop *l, struct hub *h,
+                       struct gateway_worker **ret_worker) base_must_check;
+struct gateway_worker *gateway_worker_free(struct gateway_worker *w);
+/** Begins to end all connections. Thread: any. */
+void gateway_worker_shutdown(struct gateway_worker *w, uint64_t spread_ms);
+/** Called by each connection when it is gone. */
+void gateway_worker_connection_gone(struct gateway_worker *w);
+/** A worker has no connections any more; on the acceptor's loop. */
+void gateway_worker_ended(struct gateway *g);
+
+static inline void gateway_count(struct gateway_worker *w, size_t row, int64_t amount)
+{
+    metrics_add(w->cells, row, amount);
+}
+
+/* ---- connection.c ---- */
+
+/** Who moves a connection on stands with each state. */
+enum gateway_state {
+    GATEWAY_STATE_ARRIVING, /* between the loops; the worker's mailbox */
+    GATEWAY_STATE_HEAD,     /* reading the request: the client, or the deadline */
+    GATEWAY_STATE_OPENING,  /* upgraded, not read from, the session asked for: the hub, or the deadline */
+    GATEWAY_STATE_OPEN,     /* frames both ways: either side, or the heartbeat */
+    GATEWAY_STATE_CLOSING,  /* our close frame is queued: the client's close frame, or the deadline */
+    GATEWAY_STATE_ENDING,   /* nothing is read or sent any more: the stream's end */
+    GATEWAY_STATES,
+};
+
+/**
+ * struct gateway_connection - a client, from the accepted descriptor to the end
+ *
+ * Made by the acceptor, then its worker's. Its memory goes when the stream has ended. What is large and needed only for
+ * a while (HTTP parser, an unfinished message, held input) lives elsewhere.
+ */
+struct gateway_connection {
+    struct gateway_worker *worker;
+    struct list link; /* worker->connections */
+    struct net_stream stream;
+    struct loop_deadline deadline; /* by state: head, opening, heartbeat, closing */
+    union {
+        struct loop_task arrival; /* ARRIVING */
+        struct http_parser *http; /* HEAD */
+        struct ws_parser ws;      /* from OPENING on */
+    };
+    const struct proto_codec *codec; /* NULL: /echo */
+    struct hub_session session;
+    char *binary_room; /* where binary frames go; NULL: nowhere */
+    uint64_t born_ms, last_input_ms;
+    int fd; /* ARRIVING */
+    uint8_t state;
+    uint8_t reason; /* enum gateway_reason; GATEWAY_REASONS: none yet */
+    bool is_upgraded;
+    bool has_session; /* hub_session_open() was called, hub_session_close() was not */
+    bool is_over_limit;
+    bool is_pinged; /* since the last input */
+    bool is_held;   /* not read from until answers, or room in the queue, came */
+    union {
+        struct sockaddr any;
+        struct sockaddr_in in;
+        struct sockaddr_in6 in6;
+    } peer;
+};
+
+/** A connection that arrives at @w by its mailbox. Takes over @fd, also on failure. 0, -ENOMEM. Thread: the acceptor's.
+ */
+int gateway_connection_hand_over(struct gateway_worker *w, int fd, const struct net_address *peer,
+                                 bool is_over_limit) base_must_check;
+/** Queues a frame made of @payload. Failing ends the connection. */
+void gateway_connection_send(struct gateway_connection *c, enum ws_opcode opcode, struct slice payload);
+/** Queues a frame made by gateway_frame_new(). */
+void gateway_connection_send_frame(struct gateway_connection *c, struct net_frame *frame);
+/** Header and payload of an unfragmented frame; NULL when out of memory. */
+struct net_frame *gateway_frame_new(enum ws_opcode opcode, struct slice payload) base_must_check;
+/** Our close: the reason's close frame, then the client's one is awaited. */
+void gateway_connection_close(struct gateway_connection *c, enum gateway_reason reason);
+/** No more words: out of memory and the like. */
+void gateway_connection_abort(struct gateway_connection *c, enum gateway_reason reason);
+/** The node goes down: goodbye to sessions, an end to all others. */
+void gateway_connection_shutdown(struct gateway_connection *c, uint64_t retry_after_ms);
+/** The session is known: frames may come. */
+void gateway_connection_opened(struct gateway_connection *c);
+/** Stops reading, and goes on when what it waited for has come. */
+void gateway_connection_hold(struct gateway_connection *c);
+void gateway_connection_release(struct gateway_connection *c);
+
+/* ---- dialect.c: operations in, events out ---- */
+
+void gateway_dialect_text(struct gateway_connection *c, struct slice payload);
+void gateway_dialect_binary(struct gateway_connection *c, struct slice payload);
+/** Encodes @event and queues it. */
+void gateway_dialect_tell(struct gateway_connection *c, const struct proto_event *event);
+/** An error, with the id of the op if there is one; counted. */
+void gateway_dialect_error(struct gateway_connection *c, struct slice id, enum proto_error_code code, struct slice text,
+                           uint64_t retry_after_ms);
+/** An outcome of the hub that is not 0: the error it is to a client. */
+void gateway_dialect_refusal(struct gateway_connection *c, struct slice id, int result);
+
+/* ---- session.c: the hub's sink ---- */
+
+extern const struct hub_port_ops gateway_port_ops;
+/** 0, -ENOMEM. */
+int gateway_session_open(struct gateway_connection *c, const struct gateway_target *target) base_must_check;
+void gateway_session_close(struct gateway_connection *c);
+
+/* ---- acceptor.c ---- */
+
+/** Binds and accepts on g->acceptor. 0, or -errno with a sentence in @errors. */
+int gateway_accept_start(struct gateway *g, struct buffer *errors) base_must_check;
+
+#endif

@@ -1,0 +1,53 @@
+/* What the gateway counts. Ranges follow the tables they count by: statuses, reasons, error codes, operations. */
+#include "gateway/gateway_internal.h"
+
+/* clang-format off */
+#define GAUGE(n, h)      {.name = "warren_gateway_" n, .type = METRICS_GAUGE, .help = h}
+#define COUNTER(n, h)    {.name = "warren_gateway_" n "_total", .type = METRICS_COUNTER, .help = h}
+#define LABELED(n, l, h) {.name = "warren_gateway_" n "_total", .type = METRICS_COUNTER, .help = h, .labels = l}
+
+#define MESSAGE_ROW(t)           LABELED("received_messages", "type=\"" t "\"", "WebSocket messages and control frames from clients.")
+#define STATUS_ROW(code, word)   [GATEWAY_METRIC_REFUSED_##code] = LABELED("refused", "status=\"" #code "\"", "Requests refused before the upgrade."),
+#define REASON_ROW(symbol, word, code, is_error, sentence) \
+                                 [GATEWAY_METRIC_ENDED + GATEWAY_REASON_##symbol] = LABELED("ended", "reason=\"" word "\"", "Client connections ended."),
+#define ERROR_ROW(symbol, word, status) \
+                                 [GATEWAY_METRIC_ERRORS + PROTO_ERROR_##symbol] = LABELED("errors", "code=\"" word "\"", "Operations answered by an error."),
+#define OPERATION_ROW(symbol, w) [GATEWAY_METRIC_OPS + PROTO_OP_##symbol] = LABELED("operations", "op=\"" w "\"", "Operations of clients."),
+
+const struct metrics_row gateway_metrics_rows[GATEWAY_METRICS] = {
+    [GATEWAY_METRIC_CONNECTIONS] = GAUGE("connections", "Client connections open now."),
+    [GATEWAY_METRIC_SESSIONS] = GAUGE("sessions", "Sessions of clients open now."),
+    [GATEWAY_METRIC_ACCEPTED] = COUNTER("accepted", "Client connections accepted."),
+    [GATEWAY_METRIC_BYTES_IN] = COUNTER("received_bytes", "Bytes read from clients."),
+    [GATEWAY_METRIC_BYTES_OUT] = COUNTER("sent_bytes", "Bytes written to clients."),
+    [GATEWAY_METRIC_FRAMES_OUT] = COUNTER("sent_frames", "Frames and HTTP responses written to clients."),
+    [GATEWAY_METRIC_PAUSES] = COUNTER("pauses", "Times a session was not read from because of its open requests."),
+    [GATEWAY_METRIC_TEXT_IN] = MESSAGE_ROW("text"),
+    [GATEWAY_METRIC_BINARY_IN] = MESSAGE_ROW("binary"),
+    [GATEWAY_METRIC_PING_IN] = MESSAGE_ROW("ping"),
+    [GATEWAY_METRIC_PONG_IN] = MESSAGE_ROW("pong"),
+    [GATEWAY_METRIC_CLOSE_IN] = MESSAGE_ROW("close"),
+    GATEWAY_STATUS_TABLE(STATUS_ROW)
+    GATEWAY_REASON_TABLE(REASON_ROW)
+    PROTO_ERROR_TABLE(ERROR_ROW)
+    OPERATION_ROW(JOIN, "join")
+    OPERATION_ROW(LEAVE, "leave")
+    OPERATION_ROW(SEND, "send")
+    OPERATION_ROW(WHISPER, "whisper")
+    OPERATION_ROW(ONLINE, "online")
+    OPERATION_ROW(PING, "ping")
+};
+/* clang-format on */
+
+enum gateway_metric gateway_metric_refused(unsigned status)
+{
+    switch (status) {
+#define STATUS_CASE(code, word)                                                                                        \
+    case code:                                                                                                         \
+        return GATEWAY_METRIC_REFUSED_##code;
+        GATEWAY_STATUS_TABLE(STATUS_CASE)
+#undef STATUS_CASE
+    default:
+        return GATEWAY_METRIC_REFUSED_400;
+    }
+}

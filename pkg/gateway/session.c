@@ -1,0 +1,192 @@
+/*
+ * The hub's view of a connection: a sink that is told when its session is open, what was answered, and each message of
+ * its channels.
+ *
+ * A message is encoded and framed at its first listener on this loop and kept in the fan, by how it looks on the wire:
+ * one slot for each dialect, one for octets. Every further listener costs a reference in its stream's ring, nothing
+ * else.
+ */
+#include "gateway/gateway_internal.h"
+
+#define SCRATCH_KEEP_BYTES 65536
+/** The user's inbox, `all`, and the route's room. */
+#define CHANNELS_AT_OPEN_MAX 8
+
+/** Slots of hub_fan.variants. */
+enum variant { VARIANT_JSON, VARIANT_OCTETS, VARIANTS };
+static_assert((int)VARIANTS <= HUB_VARIANTS_MAX, "a fan has a slot for each");
+
+static struct gateway_connection *connection_of(struct hub_session *s)
+{
+    return container_of(s, struct gateway_connection, session);
+}
+
+static struct proto_channel_state state_of(const struct hub_channel_state *state)
+{
+    return (struct proto_channel_state){
+        .channel = state->channel,
+        .position = {.epoch = state->epoch, .offset = state->offset},
+        .recovered = state->recovered,
+    };
+}
+
+/** An answer came: there may be room for further requests. The one being answered may still count among the open ones.
+ */
+static void go_on(struct gateway_connection *c)
+{
+    if (c->is_held && c->state == GATEWAY_STATE_OPEN &&
+        c->session.open_requests <= (uint64_t)c->worker->gateway->config->open_requests)
+        gateway_connection_release(c);
+}
+
+static void on_open(struct hub_session *s, int result, const struct hub_channel_state *channels, size_t count)
+{
+    struct gateway_connection *c = connection_of(s);
+    struct gateway_worker *w = c->worker;
+    struct proto_channel_state states[CHANNELS_AT_OPEN_MAX];
+    struct proto_event welcome = {.kind = PROTO_EVENT_WELCOME};
+
+    if (result != 0) {
+        gateway_connection_close(c, result > 0 ? GATEWAY_REASON_OVERLOADED : GATEWAY_REASON_INTERNAL);
+        return;
+    }
+    assert(count <= CHANNELS_AT_OPEN_MAX);
+    for (size_t i = 0; i < count; i++)
+        states[i] = state_of(&channels[i]);
+    welcome.welcome.session = slice_from(s->id);
+    welcome.welcome.user = hub_session_user(s);
+    welcome.welcome.node = slice_from(w->gateway->environment.node);
+    welcome.welcome.heartbeat_s = (uint64_t)(w->gateway->config->heartbeat_ms + 999) / 1000;
+    welcome.welcome.channels = states;
+    welcome.welcome.channel_count = count;
+    gateway_dialect_tell(c, &welcome);
+    if (c->state == GATEWAY_STATE_OPENING)
+        gateway_connection_opened(c);
+}
+
+/** NULL when out of memory. */
+static struct net_frame *encode(struct gateway_connection *c, const struct message *m)
+{
+    const struct proto_event event = {.kind = PROTO_EVENT_MESSAGE, .message = m};
+    struct buffer *out = &c->worker->scratch;
+
+    if (m->kind == MESSAGE_KIND_RELAY)
+        return gateway_frame_new(WS_OPCODE_BINARY, m->data);
+    buffer_reset(out, SCRATCH_KEEP_BYTES);
+    c->codec->encode(&event, out);
+    if (buffer_error(out))
+        return NULL;
+    return gateway_frame_new(c->codec->is_text ? WS_OPCODE_TEXT : WS_OPCODE_BINARY, buffer_slice(out));
+}
+
+static void on_message(struct hub_session *s, struct hub_fan *fan)
+{
+    struct gateway_connection *c = connection_of(s);
+    void **slot = &fan->variants[fan->message->kind == MESSAGE_KIND_RELAY ? VARIANT_OCTETS : VARIANT_JSON];
+
+    if (!*slot)
+        *slot = encode(c, fan->message);
+    if (*slot)
+        gateway_connection_send_frame(c, *slot);
+    else
+        gateway_connection_abort(c, GATEWAY_REASON_INTERNAL); /* a message left out would be a lie */
+}
+
+static void fan_done(void *userdata base_unused, struct hub_fan *fan)
+{
+    for (size_t i = 0; i < VARIANTS; i++)
+        fan->variants[i] = net_frame_unref(fan->variants[i]);
+}
+
+static void on_joined(struct hub_session *s, struct slice tag, int result, const struct hub_channel_state *state)
+{
+    struct gateway_connection *c = connection_of(s);
+
+    if (result != 0) {
+        gateway_dialect_refusal(c, tag, result);
+    } else if (tag.size > 0) {
+        const struct proto_event event = {.kind = PROTO_EVENT_OK_JOINED, .id = tag, .joined = state_of(state)};
+
+        gateway_dialect_tell(c, &event);
+    }
+    go_on(c);
+}
+
+static void on_sent(struct hub_session *s, struct slice tag, int result, struct slice message_id, uint64_t epoch,
+                    uint64_t offset)
+{
+    struct gateway_connection *c = connection_of(s);
+
+    if (result != 0) {
+        gateway_dialect_refusal(c, tag, result);
+    } else if (tag.size > 0) {
+        const struct proto_event event = {
+            .kind = PROTO_EVENT_OK_SENT,
+            .id = tag,
+            .sent = {.message = message_id, .position = {.epoch = epoch, .offset = offset}},
+        };
+
+        gateway_dialect_tell(c, &event);
+    }
+    go_on(c);
+}
+
+static void on_online(struct hub_session *s, struct slice tag, int result, uint64_t count, const struct slice *users,
+                      size_t user_count, struct slice next)
+{
+    struct gateway_connection *c = connection_of(s);
+
+    if (result != 0) {
+        gateway_dialect_refusal(c, tag, result);
+    } else if (tag.size > 0) {
+        const struct proto_event event = {
+            .kind = PROTO_EVENT_OK_ONLINE,
+            .id = tag,
+            .online_page = {.count = count, .users = users, .user_count = user_count, .next = next},
+        };
+
+        gateway_dialect_tell(c, &event);
+    }
+    go_on(c);
+}
+
+static const struct hub_sink_ops sink_ops = {
+    .on_open = on_open,
+    .on_message = on_message,
+    .on_joined = on_joined,
+    .on_sent = on_sent,
+    .on_online = on_online,
+};
+
+const struct hub_port_ops gateway_port_ops = {.fan_done = fan_done};
+
+int gateway_session_open(struct gateway_connection *c, const struct gateway_target *target)
+{
+    const struct hub_session_info info = {
+        .user = gateway_name_slice(&target->user),
+        .device = gateway_name_slice(&target->device),
+        .room = gateway_name_slice(&target->room),
+        .has_since = target->has_since,
+        .since_epoch = target->since.epoch,
+        .since_offset = target->since.offset,
+    };
+    int result;
+
+    if (info.room.size > 0 && !(c->binary_room = slice_dup(info.room)))
+        return -ENOMEM;
+    result = hub_session_open(&c->session, c->worker->port, &info, &sink_ops);
+    if (result != 0)
+        return result;
+    c->has_session = true;
+    gateway_count(c->worker, GATEWAY_METRIC_SESSIONS, 1);
+    return 0;
+}
+
+void gateway_session_close(struct gateway_connection *c)
+{
+    if (!c->has_session)
+        return;
+    c->has_session = false;
+    gateway_count(c->worker, GATEWAY_METRIC_SESSIONS, -1);
+    hub_session_close(&c->session);
+}

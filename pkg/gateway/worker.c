@@ -1,0 +1,125 @@
+/*
+ * Workers: what the connections of one loop have in common, and their common end.
+ *
+ * Shutting down: goodbyes and close frames at once; what is left when the close time-out is over is aborted. When the
+ * last connection is gone the acceptor is told, once.
+ */
+#include "gateway/gateway_internal.h"
+
+#define COUNT_PERIOD_MS 1000
+#define WARNING_PERIOD_MS 1000
+
+static void worker_count_bytes(struct gateway_worker *w)
+{
+    const struct net_loop_counters *now = net_loop_counters(w->net);
+
+    gateway_count(w, GATEWAY_METRIC_BYTES_IN, (int64_t)(now->bytes_in - w->told.bytes_in));
+    gateway_count(w, GATEWAY_METRIC_BYTES_OUT, (int64_t)(now->bytes_out - w->told.bytes_out));
+    gateway_count(w, GATEWAY_METRIC_FRAMES_OUT, (int64_t)(now->frames_out - w->told.frames_out));
+    w->told = *now;
+}
+
+static void worker_on_count(void *userdata)
+{
+    struct gateway_worker *w = userdata;
+
+    worker_count_bytes(w);
+    loop_deadline_start(w->loop, &w->count, COUNT_PERIOD_MS);
+}
+
+/* ---- shutting down ---- */
+
+static void worker_on_ended(struct loop_task *task)
+{
+    gateway_worker_ended(container_of(task, struct gateway_worker, ended)->gateway);
+}
+
+static void worker_tell_end(struct gateway_worker *w)
+{
+    if (!w->is_draining || w->has_told_end || !list_is_empty(&w->connections))
+        return;
+    w->has_told_end = true;
+    loop_deadline_stop(&w->shutdown_deadline);
+    loop_deadline_stop(&w->count);
+    worker_count_bytes(w);
+    w->ended.run = worker_on_ended;
+    loop_post(w->gateway->acceptor, &w->ended);
+}
+
+void gateway_worker_connection_gone(struct gateway_worker *w)
+{
+    gateway_count(w, GATEWAY_METRIC_CONNECTIONS, -1);
+    atomic_fetch_sub_explicit(&w->gateway->connections, 1, memory_order_relaxed);
+    worker_tell_end(w);
+}
+
+/** None of them vanishes meanwhile: memory goes at the end of the turn. */
+static void worker_on_shutdown_deadline(void *userdata)
+{
+    struct gateway_worker *w = userdata;
+
+    list_for_each_safe (it, &w->connections)
+        gateway_connection_abort(container_of(it, struct gateway_connection, link), GATEWAY_REASON_GOING_AWAY);
+}
+
+static void worker_on_shutdown(struct loop_task *task)
+{
+    struct gateway_worker *w = container_of(task, struct gateway_worker, shutdown);
+
+    w->is_draining = true;
+    loop_deadline_start(w->loop, &w->shutdown_deadline, (uint64_t)w->gateway->config->close_timeout_ms);
+    list_for_each_safe (it, &w->connections)
+        gateway_connection_shutdown(container_of(it, struct gateway_connection, link),
+                                    random_below(w->shutdown_spread_ms + 1));
+    worker_tell_end(w);
+}
+
+void gateway_worker_shutdown(struct gateway_worker *w, uint64_t spread_ms)
+{
+    w->shutdown_spread_ms = spread_ms;
+    w->shutdown.run = worker_on_shutdown;
+    loop_post(w->loop, &w->shutdown);
+}
+
+/* ---- life ---- */
+
+int gateway_worker_new(struct gateway *g, struct loop *l, struct hub *h, struct gateway_worker **ret_worker)
+{
+    struct gateway_worker *w = calloc(1, sizeof(*w));
+    int result;
+
+    if (!w)
+        return -ENOMEM;
+    w->gateway = g;
+    w->loop = l;
+    w->end_limit.period_ms = WARNING_PERIOD_MS;
+    list_init(&w->connections);
+    loop_deadline_init(&w->count, worker_on_count, w);
+    loop_deadline_init(&w->shutdown_deadline, worker_on_shutdown_deadline, w);
+    w->cells = metrics_cells_new(g->metrics);
+    w->ping = gateway_frame_new(WS_OPCODE_PING, SLICE_NONE);
+    result = w->cells && w->ping ? net_loop_new(l, &w->net) : -ENOMEM;
+    if (result == 0)
+        result = hub_port_new(h, l, &gateway_port_ops, w, &w->port);
+    if (result < 0) {
+        gateway_worker_free(w);
+        return result;
+    }
+    loop_deadline_start(l, &w->count, COUNT_PERIOD_MS);
+    *ret_worker = w;
+    return 0;
+}
+
+struct gateway_worker *gateway_worker_free(struct gateway_worker *w)
+{
+    if (!w)
+        return NULL;
+    loop_deadline_stop(&w->count);
+    loop_deadline_stop(&w->shutdown_deadline);
+    assert(list_is_empty(&w->connections));
+    net_loop_free(w->net);
+    net_frame_unref(w->ping);
+    buffer_deinit(&w->scratch);
+    free(w);
+    return NULL;
+}
