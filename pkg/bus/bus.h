@@ -7,12 +7,13 @@
 /**
  * struct bus - messages from node to node
  *
- * One interface, two backends: RabbitMQ (bus/rabbitmq/rabbitmq.h) and one node alone (bus/local.h); test/contract runs one suite over both.
- * A bus has an owner loop (the hub's): its functions are called there, and its callbacks arrive there. Backends bring their own threads.
+ * One interface, two backends: RabbitMQ (bus/rabbitmq/rabbitmq.h) and one node alone (bus/local.h); test/contract runs
+ * one suite over both. A bus has an owner loop (the hub's): its functions are called there, and its callbacks arrive
+ * there. Backends bring their own threads.
  *
- * Promises: what was confirmed is with the broker, persistent. What was published by one node arrives at each listening node in that order. A
- * delivery may come again (redelivery, a publication repeated after a cut connection): the hub tells by the messages' ids. A confirm does not
- * prove that anybody's queue was bound.
+ * Promises: what was confirmed is with the broker, persistent. What was published by one node arrives at each listening
+ * node in that order. A delivery may come again (redelivery, a publication repeated after a cut connection): the hub
+ * tells by the messages' ids. A confirm does not prove that anybody's queue was bound.
  */
 struct bus;
 struct bus_publication;
@@ -34,12 +35,12 @@ enum bus_state {
 
 struct bus_status {
     enum bus_state state;
-    uint64_t since_ms;     /* loop_now_ms() of the last change of state */
-    uint64_t reconnects;   /* since start */
-    uint64_t pending;      /* publications without an answer */
+    uint64_t since_ms;   /* loop_now_ms() of the last change of state */
+    uint64_t reconnects; /* since start */
+    uint64_t pending;    /* publications without an answer */
     uint64_t pending_bytes;
-    char broker[256];      /* the URL in use, without password; empty if none */
-    char detail[256];      /* the last error, empty if none */
+    char broker[256]; /* the URL in use, without password; empty if none */
+    char detail[256]; /* the last error, empty if none */
 };
 
 /** Where a publication goes. */
@@ -72,8 +73,8 @@ struct bus_publication {
 /**
  * struct bus_delivery - one body that arrived
  *
- * Read with a struct bus_reader (bus/body.h). The receiver owns it and gives it back with bus_delivery_done() once the hub took every message in it; until
- * then it counts against the prefetch, and a lost connection brings it again.
+ * Read with a struct bus_reader (bus/body.h). The receiver owns it and gives it back with bus_delivery_done() once the
+ * hub took every message in it; until then it counts against the prefetch, and a lost connection brings it again.
  */
 struct bus_delivery {
     struct list link; /* the receiver's */
@@ -111,7 +112,8 @@ struct bus {
     struct bus_callbacks callbacks;
 };
 
-/** Begins to connect; never blocks, and a broker that is away is not an error. Set b->callbacks before. 0, -ENOMEM, or -errno of a thread. */
+/** Begins to connect; never blocks, and a broker that is away is not an error. Set b->callbacks before. 0, -ENOMEM, or
+ * -errno of a thread. */
 static inline int bus_start(struct bus *b)
 {
     return b->ops->start(b);
@@ -120,8 +122,8 @@ static inline int bus_start(struct bus *b)
 /**
  * bus_publish() - send to other nodes (and to this one: a node hears what it publishes)
  *
- * Return: 0: p->done() will be called, at the latest after the backend's publish time-out; BUS_E_BUSY at the window's limit;
- *         BUS_E_UNAVAILABLE: not connected (nothing taken).
+ * Return: 0: p->done() will be called, at the latest after the backend's publish time-out; BUS_E_BUSY at the window's
+ * limit; BUS_E_UNAVAILABLE: not connected (nothing taken).
  */
 static inline int bus_publish(struct bus *b, struct bus_publication *p)
 {
@@ -141,8 +143,9 @@ static inline void bus_status(struct bus *b, struct bus_status *ret_status)
 }
 
 /**
- * Ends threads and connections, waiting a bounded time (under 3 s): what is queued is sent and confirmed if the broker answers in time. Publications still
- * open get BUS_E_UNAVAILABLE before it returns; deliveries given out become void and must still be given back before bus_free().
+ * Ends threads and connections, waiting a bounded time (under 3 s): what is queued is sent and confirmed if the broker
+ * answers in time. Publications still open get BUS_E_UNAVAILABLE before it returns; deliveries given out become void
+ * and must still be given back before bus_free().
  */
 static inline void bus_stop(struct bus *b)
 {
