@@ -95,6 +95,8 @@ static int second_byte(struct ws_parser *p, unsigned byte)
         return refuse(p, WS_CLOSE_PROTOCOL_ERROR, "A frame of the server is masked.");
     if (is_control(p->frame_opcode) && length > WS_CONTROL_MAX_BYTES)
         return refuse(p, WS_CLOSE_PROTOCOL_ERROR, "A control frame is longer than 125 bytes.");
+    if (p->frame_opcode == WS_OPCODE_CLOSE && length == 1)
+        return refuse(p, WS_CLOSE_PROTOCOL_ERROR, "A close frame has half a code.");
     p->payload_left = length;
     p->header_need = (uint8_t)(2 + (length == 126 ? 2 : length == 127 ? 8 : 0) + (byte & MASKED ? 4 : 0));
     return GO_ON;
@@ -140,6 +142,8 @@ static void payload_begin(struct ws_parser *p)
     p->header_have = 0;
     p->header_need = 2;
     p->control_have = 0;
+    if (p->frame_opcode == WS_OPCODE_CLOSE)
+        p->utf8 = (struct utf8_state){0}; /* for the reason: an unfinished message is never finished now */
     if (is_control(p->frame_opcode))
         return;
     if (p->frame_opcode == WS_OPCODE_CONTINUATION) {
@@ -168,22 +172,30 @@ static int header_feed(struct ws_parser *p, const char *data, size_t size, size_
     return r;
 }
 
+static unsigned close_code(struct slice payload)
+{
+    return (unsigned)(uint8_t)payload.data[0] << 8 | (uint8_t)payload.data[1];
+}
+
+/* @payload: of a close frame, as far as it has come; its first @judged bytes have been here before. */
+static int close_judge(struct ws_parser *p, struct slice payload, size_t judged)
+{
+    if (payload.size < 2)
+        return GO_ON;
+    if (judged < 2 && !ws_close_code_is_sendable(close_code(payload)))
+        return refuse(p, WS_CLOSE_PROTOCOL_ERROR, "A close frame has a code that none may send.");
+    if (!utf8_feed(&p->utf8, payload.data + (judged < 2 ? 2 : judged), payload.size - (judged < 2 ? 2 : judged)) ||
+        (p->payload_left == 0 && !utf8_is_complete(&p->utf8)))
+        return refuse(p, WS_CLOSE_INVALID_PAYLOAD, "The reason of a close frame is not UTF-8.");
+    return GO_ON;
+}
+
 static int close_finish(struct ws_parser *p, struct slice payload, struct ws_event *event)
 {
-    event->type = WS_EVENT_CLOSE;
-    event->close_code = WS_CLOSE_NO_STATUS;
-    event->payload = payload;
-    if (payload.size == 1)
-        return refuse(p, WS_CLOSE_PROTOCOL_ERROR, "A close frame has half a code.");
-    if (payload.size > 1) {
-        event->close_code = (unsigned)(uint8_t)payload.data[0] << 8 | (uint8_t)payload.data[1];
-        event->payload = slice_skip(payload, 2);
-        if (!ws_close_code_is_sendable(event->close_code))
-            return refuse(p, WS_CLOSE_PROTOCOL_ERROR, "A close frame has a code that none may send.");
-        if (!utf8_is_valid(event->payload))
-            return refuse(p, WS_CLOSE_INVALID_PAYLOAD, "The reason of a close frame is not UTF-8.");
-    }
     p->closed = true;
+    event->type = WS_EVENT_CLOSE;
+    event->close_code = payload.size > 0 ? close_code(payload) : WS_CLOSE_NO_STATUS;
+    event->payload = payload.size > 0 ? slice_skip(payload, 2) : payload;
     return 0;
 }
 
@@ -198,6 +210,8 @@ static int control_feed(struct ws_parser *p, char *data, size_t size, struct ws_
         p->control_have = (uint8_t)(p->control_have + size);
         payload = slice_make(p->control, p->control_have);
     }
+    if (p->frame_opcode == WS_OPCODE_CLOSE && close_judge(p, payload, payload.size - size) != GO_ON)
+        return WS_E_CLOSE;
     if (p->payload_left > 0)
         return WS_MORE;
     p->in_payload = false;
