@@ -123,7 +123,7 @@ static void peer_on_closed(struct net_stream *s, enum net_end end, int error)
 static const struct net_stream_ops peer_ops = {
     .on_data = peer_on_data, .on_open = peer_on_open, .on_drained = peer_on_drained, .on_closed = peer_on_closed};
 
-static bool peer_is_open(void *userdata)
+static base_unused bool peer_is_open(void *userdata)
 {
     return ((struct peer *)userdata)->opened > 0;
 }
@@ -133,7 +133,7 @@ static bool peer_is_closed(void *userdata)
     return ((struct peer *)userdata)->closed > 0;
 }
 
-static bool peer_is_drained(void *userdata)
+static base_unused bool peer_is_drained(void *userdata)
 {
     return ((struct peer *)userdata)->drained > 0;
 }
@@ -203,7 +203,7 @@ struct raw {
     size_t want;
 };
 
-static bool raw_read(void *userdata)
+static base_unused bool raw_read(void *userdata)
 {
     struct raw *r = userdata;
     static char chunk[65536];

@@ -1,0 +1,230 @@
+/** The wheel: never early, at most a tick late, and safe under callbacks that free and move its entries. */
+#include "base/clock.h"
+#include "loop/loop_internal.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+/* What a busy machine may add to a tick. */
+#define SLACK_MS 150
+#define MANY 5000
+
+struct wheel_test {
+    struct loop *loop;
+    unsigned fired, expected;
+    uint64_t last_due_ms;
+};
+
+struct timed {
+    struct loop_deadline deadline;
+    struct wheel_test *test;
+    uint64_t due_ms;
+    unsigned fired;
+};
+
+static void count(struct wheel_test *t)
+{
+    if (++t->fired == t->expected)
+        loop_stop(t->loop);
+}
+
+static void timed_fire(void *userdata)
+{
+    struct timed *d = userdata;
+    uint64_t now_ms = clock_monotonic_ms();
+
+    if (now_ms < d->due_ms || now_ms > d->due_ms + LOOP_TICK_MS + SLACK_MS)
+        fail_msg("due at %llu, fired at %llu", (unsigned long long)d->due_ms, (unsigned long long)now_ms);
+    d->fired++;
+    count(d->test);
+}
+
+static void timed_start(struct timed *d, uint64_t delay_ms)
+{
+    d->due_ms = loop_now_ms(d->test->loop) + delay_ms;
+    loop_deadline_start(d->test->loop, &d->deadline, delay_ms);
+}
+
+static int setup(void **state)
+{
+    static struct wheel_test t;
+
+    t = (struct wheel_test){0};
+    assert_int_equal(loop_new("wheel", &t.loop), 0);
+    *state = &t;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct wheel_test *t = *state;
+
+    assert_true(loop_wheel_is_empty(&t->loop->wheel));
+    loop_free(t->loop);
+    return 0;
+}
+
+static void test_many(void **state)
+{
+    struct wheel_test *t = *state;
+    static struct timed deadlines[MANY];
+
+    for (size_t i = 0; i < MANY; i++) {
+        deadlines[i] = (struct timed){.test = t};
+        loop_deadline_init(&deadlines[i].deadline, timed_fire, &deadlines[i]);
+        timed_start(&deadlines[i], i * 7 % 450);
+    }
+    for (size_t i = 0; i < MANY; i += 3) /* moved, also to an earlier time */
+        timed_start(&deadlines[i], i * 13 % 300);
+    for (size_t i = 1; i < MANY; i += 3)
+        loop_deadline_stop(&deadlines[i].deadline);
+    for (size_t i = 0; i < MANY; i++)
+        t->expected += i % 3 != 1;
+    loop_run(t->loop);
+    for (size_t i = 0; i < MANY; i++)
+        assert_int_equal(deadlines[i].fired, i % 3 != 1);
+}
+
+/* One round of the wheel later stands in the same slot and does not fire with this round. */
+static void test_later_rounds(void **state)
+{
+    struct wheel_test *t = *state;
+    struct timed near = {.test = t}, far = {.test = t}, enormous = {.test = t};
+
+    loop_deadline_init(&near.deadline, timed_fire, &near);
+    loop_deadline_init(&far.deadline, timed_fire, &far);
+    loop_deadline_init(&enormous.deadline, timed_fire, &enormous);
+    timed_start(&near, 50);
+    timed_start(&far, 50 + LOOP_WHEEL_SLOTS * LOOP_TICK_MS);
+    loop_deadline_start(t->loop, &enormous.deadline, UINT64_MAX);
+    assert_int_equal(far.deadline.tick % LOOP_WHEEL_SLOTS, near.deadline.tick % LOOP_WHEEL_SLOTS);
+    t->expected = 1;
+    loop_run(t->loop);
+    assert_int_equal(near.fired, 1);
+    assert_int_equal(far.fired, 0);
+    loop_deadline_stop(&far.deadline);
+    loop_deadline_stop(&enormous.deadline);
+    loop_deadline_stop(&enormous.deadline);
+}
+
+/* Nothing is due: the wheel goes round without ticking. Time is the wheel's argument here, so that rounds need no
+ * waiting. */
+static void test_after_long_idleness(void **state)
+{
+    struct wheel_test *t = *state;
+    struct timed late = {.test = t}, later = {.test = t};
+
+    t->loop->wheel.current = 5; /* as if the loop had started years ago and never had a deadline */
+    loop_deadline_init(&late.deadline, timed_fire, &late);
+    loop_deadline_init(&later.deadline, timed_fire, &later);
+    timed_start(&late, 0);
+    timed_start(&later, LOOP_WHEEL_SLOTS * LOOP_TICK_MS);
+    t->expected = 1;
+    loop_run(t->loop);
+    assert_int_equal(late.fired, 1);
+    assert_int_equal(later.fired, 0);
+    loop_deadline_stop(&later.deadline);
+}
+
+struct group {
+    struct wheel_test *test;
+    struct loop_deadline *members[6];
+    unsigned fired[6];
+};
+
+struct member {
+    struct loop_deadline deadline;
+    struct group *group;
+    unsigned index;
+};
+
+/** All are due in one tick; whoever fires first meddles with the others. */
+static void member_fire(void *userdata)
+{
+    struct member *m = userdata;
+    struct group *g = m->group;
+    struct loop *l = g->test->loop;
+    unsigned index = m->index;
+
+    g->fired[index]++;
+    switch (index) {
+    case 0:
+        if (g->fired[0] > 1)
+            break;
+        loop_deadline_stop(g->members[1]); /* stopped: does not fire any more */
+        loop_deadline_stop(g->members[2]);
+        free(container_of(g->members[2], struct member, deadline)); /* freed */
+        g->members[2] = NULL;
+        loop_deadline_start(l, g->members[3], 0); /* moved: fires once, later */
+        loop_deadline_start(l, &m->deadline, 10); /* itself, again */
+        break;
+    case 3:
+        free(m); /* itself */
+        g->members[3] = NULL;
+        break;
+    default:
+        break;
+    }
+    count(g->test);
+}
+
+static void test_meddling(void **state)
+{
+    struct wheel_test *t = *state;
+    struct group g = {.test = t};
+    uint64_t tick = 0;
+
+    for (unsigned i = 0; i < 6; i++) {
+        struct member *m = calloc(1, sizeof(*m));
+
+        *m = (struct member){.group = &g, .index = i};
+        loop_deadline_init(&m->deadline, member_fire, m);
+        g.members[i] = &m->deadline;
+        loop_deadline_start(t->loop, &m->deadline, 150);
+        if (i == 0)
+            tick = m->deadline.tick;
+        while (m->deadline.tick != tick) { /* the clock moved on: put all in the later tick */
+            tick = m->deadline.tick;
+            for (unsigned j = 0; j < i; j++)
+                loop_deadline_start(t->loop, g.members[j], 150);
+        }
+    }
+    t->expected = 5; /* 0, 4 and 5 in the tick; 3 and 0 in a later one */
+    loop_run(t->loop);
+    assert_int_equal(g.fired[0], 2);
+    assert_int_equal(g.fired[1], 0);
+    assert_int_equal(g.fired[2], 0);
+    assert_int_equal(g.fired[3], 1);
+    assert_int_equal(g.fired[4], 1);
+    assert_int_equal(g.fired[5], 1);
+    for (unsigned i = 0; i < 6; i++) {
+        if (!g.members[i])
+            continue;
+        loop_deadline_stop(g.members[i]);
+        free(container_of(g.members[i], struct member, deadline));
+    }
+}
+
+static void test_stop_without_init(void **state base_unused)
+{
+    struct loop_deadline zeroed = {0};
+
+    loop_deadline_stop(&zeroed);
+    loop_deadline_stop(&zeroed);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_many, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_later_rounds, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_after_long_idleness, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_meddling, setup, teardown),
+        cmocka_unit_test(test_stop_without_init),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,510 @@
+/** TLS streams, with a certificate made here. */
+#include "support/alloc.h"
+#include "unit/net/fixture.h"
+
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+#include <sys/stat.h>
+
+struct certificate {
+    char folder[64];
+    char certificate_path[96];
+    char key_path[96];
+};
+
+static struct certificate made;
+
+static void write_pem(const char *path, X509 *x509, EVP_PKEY *key)
+{
+    FILE *file = fopen(path, "w");
+
+    assert_non_null(file);
+    if (x509)
+        assert_int_equal(PEM_write_X509(file, x509), 1);
+    else
+        assert_int_equal(PEM_write_PrivateKey(file, key, NULL, NULL, 0, NULL, NULL), 1);
+    fclose(file);
+}
+
+static void add_extension(X509 *x509, int nid, const char *value)
+{
+    X509_EXTENSION *extension;
+    X509V3_CTX context;
+
+    X509V3_set_ctx_nodb(&context);
+    X509V3_set_ctx(&context, x509, x509, NULL, NULL, 0);
+    extension = X509V3_EXT_conf_nid(NULL, &context, nid, value);
+    assert_non_null(extension);
+    X509_add_ext(x509, extension, -1);
+    X509_EXTENSION_free(extension);
+}
+
+/** Self-signed, ECDSA P-256, for warren.test and 127.0.0.1. */
+static int make_certificate(void **state base_unused)
+{
+    EVP_PKEY *key = EVP_EC_gen("P-256");
+    X509 *x509 = X509_new();
+    X509_NAME *name = X509_get_subject_name(x509);
+
+    strcpy(made.folder, "/tmp/warren-tls-XXXXXX");
+    assert_non_null(mkdtemp(made.folder));
+    snprintf(made.certificate_path, sizeof(made.certificate_path), "%s/certificate.pem", made.folder);
+    snprintf(made.key_path, sizeof(made.key_path), "%s/key.pem", made.folder);
+    X509_set_version(x509, 2);
+    ASN1_INTEGER_set(X509_get_serialNumber(x509), 1);
+    X509_gmtime_adj(X509_getm_notBefore(x509), -60);
+    X509_gmtime_adj(X509_getm_notAfter(x509), 3600);
+    X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const unsigned char *)"warren.test", -1, -1, 0);
+    X509_set_issuer_name(x509, name);
+    X509_set_pubkey(x509, key);
+    add_extension(x509, NID_basic_constraints, "critical,CA:TRUE");
+    add_extension(x509, NID_subject_alt_name, "DNS:warren.test,IP:127.0.0.1");
+    assert_true(X509_sign(x509, key, EVP_sha256()) > 0);
+    write_pem(made.certificate_path, x509, NULL);
+    write_pem(made.key_path, NULL, key);
+    X509_free(x509);
+    EVP_PKEY_free(key);
+    return 0;
+}
+
+static int remove_certificate(void **state base_unused)
+{
+    unlink(made.certificate_path);
+    unlink(made.key_path);
+    rmdir(made.folder);
+    return 0;
+}
+
+struct tls_fixture {
+    struct fixture f;
+    struct net_tls *server;
+    struct net_tls *client;
+};
+
+static int setup(void **state)
+{
+    static struct tls_fixture t;
+    struct buffer error = {0};
+
+    fixture_begin(&t.f);
+    assert_int_equal(net_tls_server_new(made.certificate_path, made.key_path, &error, &t.server), 0);
+    assert_int_equal(net_tls_client_new(made.certificate_path, true, &error, &t.client), 0);
+    assert_int_equal(error.size, 0);
+    *state = &t;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct tls_fixture *t = *state;
+
+    t->server = net_tls_unref(t->server);
+    t->client = net_tls_unref(t->client);
+    fixture_end(&t->f);
+    return 0;
+}
+
+/** A connecting stream over a descriptor that is connected already: what net_stream_connect() does, to a listener of
+ * our own. */
+static void connect_pair(struct tls_fixture *t, struct peer *server, struct peer *client, const char *name)
+{
+    const struct net_stream_options server_options = {.tls = t->server};
+    const struct net_stream_options client_options = {.tls = t->client, .server_name = name};
+    struct net_address address;
+    int listener = socket(AF_INET, SOCK_STREAM, 0), fd;
+
+    assert_null(net_address_parse(SLICE_LITERAL("127.0.0.1:0"), &address));
+    assert_int_equal(bind(listener, (struct sockaddr *)&address.storage, address.size), 0);
+    assert_int_equal(listen(listener, 1), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&address.storage, &address.size), 0);
+    assert_int_equal(net_stream_connect(&client->stream, t->f.net, &address, &client_options, &peer_ops), 0);
+    fd = accept(listener, NULL, NULL);
+    assert_true(fd >= 0);
+    set_nonblocking(fd);
+    close(listener);
+    peer_accept(&t->f, server, fd, &server_options);
+}
+
+struct expectation {
+    struct peer *peer;
+    size_t size;
+};
+
+static bool has_read(void *userdata)
+{
+    struct expectation *e = userdata;
+
+    return e->peer->in.size >= e->size || e->peer->closed;
+}
+
+static void expect(struct tls_fixture *t, struct peer *p, size_t size)
+{
+    run_until(&t->f, has_read, &(struct expectation){p, size});
+    assert_int_equal(p->in.size, size);
+}
+
+static void test_echo(void **state)
+{
+    struct tls_fixture *t = *state;
+    struct peer server = {.echo = true}, client = {0};
+    size_t sent = 0;
+
+    connect_pair(t, &server, &client, "warren.test");
+    send_pattern(&client.stream, &sent, 100); /* before the handshake */
+    expect(t, &client, 100);
+    assert_int_equal(client.opened, 1);
+    assert_int_equal(server.opened, 1);
+    for (size_t size = 1; size < 200000; size = size * 3 + 1)
+        send_pattern(&client.stream, &sent, size);
+    expect(t, &client, sent);
+    assert_pattern(buffer_slice(&client.in));
+
+    /* A clean end: close_notify, and the other side sees the end of data. */
+    net_stream_close(&server.stream);
+    run_until(&t->f, peer_is_closed, &client);
+    assert_int_equal(client.end, NET_END_EOF);
+    run_until(&t->f, peer_is_closed, &server);
+    assert_int_equal(server.end, NET_END_CLOSED);
+    peer_deinit(&client);
+    peer_deinit(&server);
+}
+
+/* Many small frames are one record, not many. */
+static void test_records_are_coalesced(void **state)
+{
+    struct tls_fixture *t = *state;
+    struct peer server = {0}, client = {0};
+    uint64_t writes;
+    size_t sent = 0;
+
+    connect_pair(t, &server, &client, "127.0.0.1"); /* verified as an address */
+    run_until(&t->f, peer_is_open, &server);
+    writes = net_loop_counters(t->f.net)->writes;
+    for (int i = 0; i < 300; i++)
+        send_pattern(&server.stream, &sent, 100);
+    expect(t, &client, sent);
+    assert_int_equal(net_loop_counters(t->f.net)->writes - writes, 2);
+    assert_pattern(buffer_slice(&client.in));
+    peer_abort(&t->f, &server);
+    peer_abort(&t->f, &client);
+}
+
+/* A record that the kernel took in part is offered again while the queue grows behind it. */
+static void test_slow_reader(void **state)
+{
+    struct tls_fixture *t = *state;
+    struct peer server = {0}, client = {0};
+    size_t sent = 0;
+
+    connect_pair(t, &server, &client, "warren.test");
+    run_until(&t->f, peer_is_open, &server);
+    run_until(&t->f, peer_is_open, &client);
+    net_stream_pause(&client.stream);
+    for (size_t i = 0; i < 2000; i++)
+        send_pattern(&server.stream, &sent, 1 + i * 7919 % 9000);
+    for (size_t i = 0; i < 20; i++) {
+        send_pattern(&server.stream, &sent, 10 + i * 1000);
+        net_stream_resume(&client.stream);
+        run_until(&t->f, has_read, &(struct expectation){&client, (i + 1) * 20000});
+        net_stream_pause(&client.stream);
+    }
+    net_stream_resume(&client.stream);
+    expect(t, &client, sent);
+    assert_pattern(buffer_slice(&client.in));
+    assert_int_equal(server.stream.queued_bytes, 0);
+    peer_abort(&t->f, &server);
+    peer_abort(&t->f, &client);
+}
+
+/* OpenSSL holds a record of which a paused reader took a byte at a time: nothing more comes from the kernel to remind
+ * us. */
+static void test_pause_within_a_record(void **state)
+{
+    struct tls_fixture *t = *state;
+    struct peer server = {0}, client = {.pause_after = 1};
+    size_t sent = 0;
+
+    connect_pair(t, &server, &client, "warren.test");
+    run_until(&t->f, peer_is_open, &server);
+    for (int i = 0; i < 3; i++) {
+        send_pattern(&server.stream, &sent, 10);
+        run_until(&t->f, peer_is_drained, &server); /* a record each */
+        server.drained = 0;
+    }
+    for (size_t i = 1; i <= sent; i++) {
+        run_until(&t->f, has_read, &(struct expectation){&client, i});
+        assert_int_equal(client.in.size, i);
+        net_stream_resume(&client.stream);
+    }
+    assert_pattern(buffer_slice(&client.in));
+    peer_abort(&t->f, &server);
+    peer_abort(&t->f, &client);
+}
+
+static void test_wrong_name(void **state)
+{
+    struct tls_fixture *t = *state;
+    struct peer server = {0}, client = {0};
+
+    connect_pair(t, &server, &client, "other.test");
+    run_until(&t->f, peer_is_closed, &client);
+    assert_int_equal(client.end, NET_END_TLS);
+    assert_int_equal(client.opened, 0);
+    run_until(&t->f, peer_is_closed, &server);
+    peer_deinit(&server);
+}
+
+static void test_no_verification(void **state)
+{
+    struct tls_fixture *t = *state;
+    struct peer server = {.echo = true}, client = {0};
+    struct buffer error = {0};
+
+    net_tls_unref(t->client);
+    assert_int_equal(net_tls_client_new(NULL, false, &error, &t->client), 0);
+    connect_pair(t, &server, &client, "other.test");
+    assert_int_equal(net_stream_send_bytes(&client.stream, SLICE_LITERAL("hello")), 0);
+    expect(t, &client, 5);
+    peer_abort(&t->f, &server);
+    peer_abort(&t->f, &client);
+}
+
+/* Unknown authority: verified against the system's, which does not know ours. */
+static void test_unknown_authority(void **state)
+{
+    struct tls_fixture *t = *state;
+    struct peer server = {0}, client = {0};
+    struct buffer error = {0};
+
+    net_tls_unref(t->client);
+    assert_int_equal(net_tls_client_new(NULL, true, &error, &t->client), 0);
+    connect_pair(t, &server, &client, "warren.test");
+    run_until(&t->f, peer_is_closed, &client);
+    assert_int_equal(client.end, NET_END_TLS);
+    run_until(&t->f, peer_is_closed, &server);
+    assert_int_equal(server.end, NET_END_TLS); /* by the client's alert */
+}
+
+static void test_handshake_timeout(void **state)
+{
+    struct tls_fixture *t = *state;
+    const struct net_stream_options options = {.tls = t->server, .handshake_timeout_ms = 50};
+    struct peer p = {0};
+    int fds[2];
+
+    make_tcp_pair(fds, false);
+    peer_accept(&t->f, &p, fds[0], &options);
+    assert_int_equal(send(fds[1], "\x16\x03\x01", 3, 0), 3);
+    run_until(&t->f, peer_is_closed, &p);
+    assert_int_equal(p.end, NET_END_TIMEOUT);
+    assert_int_equal(p.error, ETIMEDOUT);
+    assert_int_equal(p.opened, 0);
+    close(fds[1]);
+}
+
+static void test_plain_bytes(void **state)
+{
+    static const char request[] = "GET / HTTP/1.1\r\nHost: warren.test\r\n\r\n";
+    struct tls_fixture *t = *state;
+    const struct net_stream_options options = {.tls = t->server};
+    struct peer p = {0};
+    int fds[2];
+
+    make_tcp_pair(fds, false);
+    peer_accept(&t->f, &p, fds[0], &options);
+    assert_int_equal(send(fds[1], request, sizeof(request) - 1, 0), sizeof(request) - 1);
+    run_until(&t->f, peer_is_closed, &p);
+    assert_int_equal(p.end, NET_END_TLS);
+    assert_int_equal(p.opened, 0);
+    close(fds[1]);
+}
+
+static void test_end_in_the_handshake(void **state)
+{
+    struct tls_fixture *t = *state;
+    const struct net_stream_options options = {.tls = t->server};
+    struct peer p = {0}, closing = {0};
+    int fds[2], others[2];
+
+    make_tcp_pair(fds, false);
+    make_tcp_pair(others, false);
+    peer_accept(&t->f, &p, fds[0], &options);
+    peer_accept(&t->f, &closing, others[0], &options);
+    net_stream_close(&closing.stream); /* nothing was sent: nothing to wait for */
+    run_until(&t->f, peer_is_closed, &closing);
+    assert_int_equal(closing.end, NET_END_CLOSED);
+    close(fds[1]);
+    run_until(&t->f, peer_is_closed, &p);
+    assert_int_equal(p.end, NET_END_EOF);
+    assert_int_equal(p.opened, 0);
+    close(others[1]);
+}
+
+struct quiet {
+    struct peer peer;
+    struct peer *noisy;
+    size_t noisy_bytes;
+};
+
+static size_t quiet_on_data(struct net_stream *s, char *data base_unused, size_t size)
+{
+    struct quiet *q = container_of(s, struct quiet, peer.stream);
+
+    if (q->noisy_bytes == SIZE_MAX)
+        q->noisy_bytes = q->noisy->in.size;
+    return size;
+}
+
+/* A sender whose records never end gets its share of a turn. */
+static void test_noisy_peer_does_not_starve(void **state)
+{
+    struct tls_fixture *t = *state;
+    const struct net_stream_ops quiet_ops = {.on_data = quiet_on_data, .on_closed = peer_on_closed};
+    struct peer server = {0}, client = {0};
+    struct quiet quiet = {.noisy = &client, .noisy_bytes = SIZE_MAX};
+    size_t sent = 0;
+    int fds[2];
+
+    connect_pair(t, &server, &client, "warren.test");
+    run_until(&t->f, peer_is_open, &server);
+    run_until(&t->f, peer_is_open, &client);
+    net_stream_pause(&client.stream);
+    for (int i = 0; i < 100; i++)
+        send_pattern(&server.stream, &sent, 10000);
+    run_until(&t->f, peer_is_drained, &server); /* a megabyte waits in the kernel */
+    make_pair(fds, false);
+    assert_int_equal(
+        net_stream_accept(&quiet.peer.stream, t->f.net, fds[0], &(struct net_stream_options){0}, &quiet_ops), 0);
+    assert_int_equal(send(fds[1], "x", 1, 0), 1);
+    net_stream_resume(&client.stream);
+    expect(t, &client, sent);
+    assert_pattern(buffer_slice(&client.in));
+    assert_true(quiet.noisy_bytes <= NET_READ_SIZE + NET_RECORD_SIZE);
+    peer_abort(&t->f, &quiet.peer);
+    peer_abort(&t->f, &server);
+    peer_abort(&t->f, &client);
+    close(fds[1]);
+}
+
+static void test_files(void **state base_unused)
+{
+    struct net_tls *tls = NULL;
+    struct buffer error = {0};
+
+    assert_int_equal(net_tls_server_new("/nowhere/c.pem", made.key_path, &error, &tls), -ENOENT);
+    assert_string_equal(error.data, "cannot read the certificate /nowhere/c.pem: No such file or directory");
+    buffer_reset(&error, 0);
+    assert_int_equal(net_tls_server_new(made.key_path, made.key_path, &error, &tls), -EINVAL);
+    assert_non_null(strstr(error.data, "cannot use the certificate"));
+    buffer_reset(&error, 0);
+    assert_int_equal(net_tls_server_new(made.certificate_path, made.certificate_path, &error, &tls), -EINVAL);
+    assert_non_null(strstr(error.data, "cannot use the key"));
+    buffer_reset(&error, 0);
+    assert_int_equal(net_tls_client_new(made.key_path, true, &error, &tls), -EINVAL);
+    assert_non_null(strstr(error.data, "cannot use the CA certificates"));
+    buffer_deinit(&error);
+    assert_null(tls);
+    assert_null(net_tls_unref(NULL));
+}
+
+/* OpenSSL's allocations come through the wrapped ones in this program (see main). */
+static void *openssl_malloc(size_t size, const char *file base_unused, int line base_unused)
+{
+    return malloc(size);
+}
+
+static void *openssl_realloc(void *pointer, size_t size, const char *file base_unused, int line base_unused)
+{
+    return realloc(pointer, size);
+}
+
+static void openssl_free(void *pointer, const char *file base_unused, int line base_unused)
+{
+    free(pointer);
+}
+
+static bool at_once(void *userdata base_unused)
+{
+    return true;
+}
+
+/**
+ * A connection whose server side may allocate @n times a turn; the client is OpenSSL alone, does its part between turns
+ * and always has memory. Return: whether an allocation was refused.
+ */
+static bool serve_with_memory_for(struct tls_fixture *t, size_t n, size_t *ended)
+{
+    const struct net_stream_options options = {.tls = t->server};
+    struct peer server = {.pause_after = 3};
+    bool refused, asked = false;
+    int fds[2], result;
+    SSL *ssl;
+
+    make_tcp_pair(fds, true);
+    assert_int_equal(net_tls_session_new(t->client, fds[1], true, "warren.test", &ssl), 0);
+    buffer_reserve(&server.in, 64);
+    alloc_fail_after(n);
+    result = net_stream_accept(&server.stream, t->f.net, fds[0], &options, &peer_ops);
+    refused = alloc_fail_disarm();
+    for (int round = 0; result == 0 && round < 1000 && !server.closed && server.in.size == 0; round++) {
+        ERR_clear_error();
+        if (SSL_do_handshake(ssl) == 1 && !asked) {
+            assert_int_equal(SSL_write(ssl, "ping", 4), 4);
+            asked = true;
+        }
+        alloc_fail_after(n);
+        run_until(&t->f, at_once, NULL);
+        refused |= alloc_fail_disarm();
+    }
+    *ended += result < 0 || server.closed;
+    if (result < 0) {
+        assert_int_equal(result, -ENOMEM);
+    } else if (server.closed) {
+        assert_true(server.end == NET_END_ERROR || server.end == NET_END_TLS);
+    } else {
+        assert_memory_equal(server.in.data, "pin", 3);
+        net_stream_abort(&server.stream);
+        run_until(&t->f, peer_is_closed, &server);
+    }
+    peer_deinit(&server);
+    SSL_free(ssl);
+    close(fds[1]);
+    return refused;
+}
+
+/* Whatever allocation fails while the server takes a connection and reads, that stream ends and nothing else. */
+static void test_out_of_memory(void **state)
+{
+    struct tls_fixture *t = *state;
+    size_t ended = 0;
+
+    for (size_t n = 0; serve_with_memory_for(t, n, &ended); n += n < 20 ? 1 : 7)
+        ;
+    assert_true(ended > 20);
+    test_echo(state); /* and after all that it still works */
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_echo, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_records_are_coalesced, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_slow_reader, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_pause_within_a_record, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_wrong_name, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_no_verification, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_unknown_authority, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_handshake_timeout, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_plain_bytes, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_end_in_the_handshake, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_noisy_peer_does_not_starve, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_out_of_memory, setup, teardown),
+        cmocka_unit_test(test_files),
+    };
+
+    if (CRYPTO_set_mem_functions(openssl_malloc, openssl_realloc, openssl_free) != 1)
+        return 1;
+    return cmocka_run_group_tests(tests, make_certificate, remove_certificate);
+}
