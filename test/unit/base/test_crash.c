@@ -69,19 +69,23 @@ static void crash_by_recursion(void)
     (void)deeper(0);
 }
 
-static void *crash_in_thread(void *argument)
+/** raise() and not abort(), which lets one thread in at a time. */
+static void *crash_together(void *argument)
 {
-    (void)argument;
-    crash_by_abort();
+    (void)pthread_barrier_wait(argument);
+    (void)raise(SIGABRT);
     return NULL;
 }
 
 static void crash_twice(void)
 {
+    pthread_barrier_t barrier;
     pthread_t thread;
 
-    (void)pthread_create(&thread, NULL, crash_in_thread, NULL);
-    crash_by_abort();
+    (void)pthread_barrier_init(&barrier, NULL, 2);
+    (void)pthread_create(&thread, NULL, crash_together, &barrier);
+    (void)crash_together(&barrier);
+    (void)pause();
 }
 
 /** Runs @crash in a child; fills @report with what it wrote to stderr and returns how it ended, as waitpid(2) tells. */
@@ -117,6 +121,7 @@ static int die_in_child(void (*crash)(void), char *report, size_t size)
     return status;
 }
 
+/** Dies by @number, after exactly one report, which begins with @first_words. */
 static void check(void (*crash)(void), int number, const char *first_words)
 {
     static char report[65536];
@@ -124,6 +129,7 @@ static void check(void (*crash)(void), int number, const char *first_words)
 
     if (!WIFSIGNALED(status) || WTERMSIG(status) != number || !strstr(report, first_words))
         fail_msg("status %#x, report:\n%s", (unsigned)status, report);
+    assert_null(strstr(strstr(report, first_words) + 1, "fatal signal"));
     assert_non_null(strchr(strstr(report, first_words), '[')); /* at least one frame's address */
 }
 

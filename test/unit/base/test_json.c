@@ -115,6 +115,10 @@ static void test_refused(base_unused void **state)
         {"\"\\ud800\"", 1, "expected a valid escape"},
         {"\"\\udc00\"", 1, "expected a valid escape"},
         {"\"\\ud800\\ud800\"", 1, "expected a valid escape"},
+        {"\"\\ud800\\udbff\"", 1, "expected a valid escape"},
+        {"\"\\ud800\\ue000\"", 1, "expected a valid escape"},
+        {"\"\\udfff\"", 1, "expected a valid escape"},
+        {"\"\\udbff\"", 1, "expected a valid escape"},
         {"\"\\ud800\\n\"", 1, "expected a valid escape"},
         {"\"\\ud800\\udc0\"", 1, "expected a valid escape"},
         {"\"\\ud800x\\udc00\"", 1, "expected a valid escape"},
@@ -322,6 +326,7 @@ static void test_strings(base_unused void **state)
         {{"x\\u0000y", 8}, {"x\0y", 3}},
         {{"\xe4\xb8\xad\\n", 5}, {"\xe4\xb8\xad\n", 4}},
         {{"\\uDBFF\\uDFFF\\uFFFF", 18}, {"\xf4\x8f\xbf\xbf\xef\xbf\xbf", 7}},
+        {{"\\uD800\\uDC00\\uD7FF\\uE000", 24}, {"\xf0\x90\x80\x80\xed\x9f\xbf\xee\x80\x80", 10}},
     };
 
     for (size_t i = 0; i < BASE_ARRAY_SIZE(rows); i++) {
