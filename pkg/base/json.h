@@ -17,9 +17,9 @@
  *         …;                                  // name is raw: compare with json_string_equal()
  *     if (result == JSON_END) result = json_reader_finish(&r);
  *
- * To go down into a member instead of getting it whole: json_reader_member_name(), then enter_*() or value(). A container
- * that was entered must be read to JSON_END before its parent goes on. Verbs called where they make no sense (an element of
- * an object) are asserted. Two members of one name are two members: what they mean is up to the caller.
+ * To go down into a member instead of getting it whole: json_reader_member_name(), then enter_*() or value(). A
+ * container that was entered must be read to JSON_END before its parent goes on. Verbs called where they make no sense
+ * (an element of an object) are asserted. Two members of one name are two members: what they mean is up to the caller.
  */
 enum json_result {
     JSON_OK = 0,

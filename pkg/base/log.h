@@ -13,8 +13,9 @@
  * Fields follow the message as pairs built by the LOG_* macros, ended by the macro log_event():
  *     log_event(LOG_WARNING, "broker connection lost", LOG_TEXT("url", url), LOG_INT("attempt", n));
  * Values are quoted and escaped as needed (\" and \\; control characters and what is not UTF-8 byte by byte as \xNN),
- * cut at 1,024 bytes, which an ellipsis shows. A value that is not set is written as `-`, an empty one as "". A line has
- * 8 KiB at most: fields that do not fit are left out, and `fields_cut=N` ends the line. Secrets are the caller's duty.
+ * cut at 1,024 bytes, which an ellipsis shows. A value that is not set is written as `-`, an empty one as "". A line
+ * has 8 KiB at most: fields that do not fit are left out, and `fields_cut=N` ends the line. Secrets are the caller's
+ * duty.
  */
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_NOTICE, LOG_WARNING, LOG_ERROR, LOG_LEVELS };
 

@@ -5,9 +5,9 @@
  * Hash maps: uthash with our keyed hash, and failing soft when memory is out.
  *
  * Use uthash's own macros (HASH_FIND, HASH_ADD_KEYPTR, HASH_DEL …). After an add, `MAP_ADDED(element)` tells whether
- * there was memory: if not, the element is in no map and may be freed (uthash then leaves its hh.tbl NULL and the map as
- * it was). Memory is needed for the first element and each time the buckets double. The handle is named hh. Include this
- * instead of <uthash.h>.
+ * there was memory: if not, the element is in no map and may be freed (uthash then leaves its hh.tbl NULL and the map
+ * as it was). Memory is needed for the first element and each time the buckets double. The handle is named hh. Include
+ * this instead of <uthash.h>.
  */
 
 #include "base/hash.h"
