@@ -7,12 +7,13 @@
 /**
  * struct store - what the nodes of a cluster know together
  *
- * One interface, two backends: Redis (store/redis/redis_store.h) and one node's memory (store/memory.h); test/contract runs one suite over both. A store
- * has an owner loop (the hub's): functions are called and callbacks arrive there. Requests are embedded in what waits for them, belong to the
- * store until @done is called, and are answered in the order in which they were made. @done is never called from inside the request's function.
+ * One interface, two backends: Redis (store/redis/redis_store.h) and one node's memory (store/memory.h); test/contract
+ * runs one suite over both. A store has an owner loop (the hub's): functions are called and callbacks arrive there.
+ * Requests are embedded in what waits for them, belong to the store until @done is called, and are answered in the
+ * order in which they were made. @done is never called from inside the request's function.
  *
- * What a node states of itself (lease, sessions, rooms) bears its incarnation and expires; readers get only what stands under a living lease of the
- * same incarnation. Times are the store's own clock.
+ * What a node states of itself (lease, sessions, rooms) bears its incarnation and expires; readers get only what stands
+ * under a living lease of the same incarnation. Times are the store's own clock.
  */
 struct store;
 
@@ -32,7 +33,8 @@ struct store_request {
 /** Ids at most in one seen request; bytes at most of one id (longer ones are hashed by the backend). */
 #define STORE_SEEN_MAX 1024
 
-/** Which ids were handled by this node before, within the idempotency window; and remember them. Ids are distinct within a request. */
+/** Which ids were handled by this node before, within the idempotency window; and remember them. Ids are distinct
+ * within a request. */
 struct store_seen {
     struct store_request base; /* the backend's */
     const struct slice *ids;
@@ -45,8 +47,8 @@ struct store_seen {
 struct store_lease {
     const char *node;
     uint64_t incarnation;
-    uint64_t lease_ms;   /* how long this is believed without renewal */
-    bool is_cut;         /* no working broker connection */
+    uint64_t lease_ms; /* how long this is believed without renewal */
+    bool is_cut;       /* no working broker connection */
     bool is_draining;
     uint64_t sessions;
     uint64_t rooms;
@@ -121,11 +123,11 @@ struct store_room_read {
 
 struct store_status {
     bool is_up;
-    uint64_t since_ms;     /* loop_now_ms() of the last change */
+    uint64_t since_ms; /* loop_now_ms() of the last change */
     uint64_t reconnects;
-    uint64_t pending;      /* requests without an answer */
-    char server[256];      /* the URL in use, without password */
-    char detail[256];      /* last error */
+    uint64_t pending;         /* requests without an answer */
+    char server[256];         /* the URL in use, without password */
+    char detail[256];         /* last error */
     char eviction_policy[64]; /* maxmemory-policy as read at connection; empty if unknown */
 };
 
@@ -165,7 +167,8 @@ static inline int store_start(struct store *s)
     return s->ops->start(s);
 }
 
-/* Each answers with STORE_E_UNAVAILABLE (in a later turn) while the store is away or when its queue of store_config.max_pending is full. */
+/* Each answers with STORE_E_UNAVAILABLE (in a later turn) while the store is away or when its queue of
+ * store_config.max_pending is full. */
 static inline void store_seen(struct store *s, struct store_seen *r)
 {
     s->ops->seen(s, r);
@@ -223,7 +226,7 @@ static inline struct store *store_free(struct store *s)
 
 /** Who this node is, for every backend. */
 struct store_identity {
-    const char *node;     /* "<ip>:<port>", borrowed for the store's life */
+    const char *node; /* "<ip>:<port>", borrowed for the store's life */
     uint64_t incarnation;
     uint64_t seen_window_ms; /* ids are remembered at least this long */
     uint64_t expiry_ms;      /* what is stated and not restated is gone after this */

@@ -6,23 +6,29 @@
 #include "store/store.h"
 
 /**
- * The store over one Redis primary (hiredis, asynchronous, pipelined; commands of one turn leave together). Keys begin with redis.prefix:
+ * The store over one Redis primary (Redis 7): pipelined, commands of one turn leave together. Keys begin with
+ * redis.prefix:
  *
- *     seen:<node>:<slot>   set of ids, slots of Redis time of half the window, kept three slots; looked up in current and previous, in one MULTI a request
- *     nodes                hash, node -> incarnation, lease end, and what the lease says (JSON, for eyes and for Lua)
- *     user:<id>            hash, session -> node, incarnation, device, since, stated (JSON, for eyes and for Lua)
- *     online:{room}        hash, node -> incarnation, stated, connections, users (JSON, for eyes and for Lua)
- *     roster:{room}        hash, node -> incarnation, names (JSON, for eyes and for Lua)
+ *     seen:<node>:<slot>   set of ids; a slot is half the window of Redis time, the current and two before it are
+ * looked up, so an id is remembered for one window at least and one and a half at most nodes                hash, node
+ * -> incarnation, end of the lease, and what the lease says user:<id>            hash, session -> incarnation, stated,
+ * node, device, since online:{room}        hash, node -> incarnation, stated, connections, users roster:{room} hash,
+ * node -> incarnation, stated, names
  *
- * (hiredis is the only library that this package may see: no msgpack, no libevent here.)
- * A command without an answer for redis.timeout, or any error but a refusal by rule, ends the connection: open requests get STORE_E_UNAVAILABLE,
- * and it reconnects with backoff (0.1 to 2 s, jitter).
+ * Values of hashes are JSON, for eyes and for Lua. Each request is one script (redis/script.h), by the server's clock.
+ * (hiredis is the only library that this package may see; it reads the protocol, the socket is ours.)
+ *
+ * A command without an answer for redis.timeout, or any error but a refusal by rule (OOM, MISCONF, NOREPLICAS, NOPERM,
+ * WRONGTYPE: that request alone gets STORE_E_UNAVAILABLE), ends the connection: open requests get STORE_E_UNAVAILABLE,
+ * and it reconnects with backoff (0.1 to 2 s, jitter). Answers are bounded: 1,000 sessions of a user, 1,000 nodes, 4
+ * MiB of names of a room (parts beyond come without names). A host that is a name is resolved by getaddrinfo(3), which
+ * blocks the loop meanwhile: give an address where the resolver may be slow.
  */
 struct redis_config {
-    char *url;             /* redis.url: redis://[user:password@]host:port[/db], unix:///path[?db=n] */
-    char *prefix;          /* redis.prefix: "warren:" */
-    int64_t timeout_ms;    /* redis.timeout */
-    int64_t max_pending;   /* redis.max_pending: requests */
+    char *url;           /* redis.url: redis://[user:password@]host:port[/db], unix:///path[?db=n] */
+    char *prefix;        /* redis.prefix: "warren:" */
+    int64_t timeout_ms;  /* redis.timeout */
+    int64_t max_pending; /* redis.max_pending: requests */
 };
 
 extern const struct config_option redis_options[];
@@ -32,7 +38,8 @@ extern const size_t redis_option_count;
 int redis_store_new(struct loop *owner, const struct redis_config *config, const struct store_identity *identity,
                     struct metrics *metrics, struct store **ret_store) base_must_check;
 
-/** For the doctor: connects, PING, reads maxmemory-policy and version. Blocks up to @timeout_ms. NULL, or what does not work, in @storage. */
+/** For the doctor: connects, PING, reads maxmemory-policy and version. Blocks up to @timeout_ms. NULL, or what does not
+ * work, in @storage. */
 const char *redis_probe(const char *url, int timeout_ms, char ret_policy[64], char ret_version[32], char storage[256]);
 
 #endif

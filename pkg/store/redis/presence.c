@@ -1,0 +1,305 @@
+/*
+ * What nodes state of themselves: leases, sessions, parts of rooms. The rules (who may take a lease, what stands under
+ * one) are in the scripts; here are their arguments and answers.
+ */
+#include "store/redis/redis_internal.h"
+
+/** Bytes of names at most in the answer of one room_read. */
+#define ROSTER_MAX_BYTES (4 * 1024 * 1024)
+
+static void add_key(struct redis_store *s, struct slice name)
+{
+    const struct slice parts[] = {s->prefix, name};
+
+    redis_command_add_parts(&s->connection, parts, BASE_ARRAY_SIZE(parts));
+}
+
+/** The braces are a hash tag: keys of one room would go to one shard. @begin ends with the opening one. */
+static void add_room_key(struct redis_store *s, struct slice begin, struct slice room)
+{
+    const struct slice parts[] = {s->prefix, begin, room, SLICE_LITERAL("}")};
+
+    redis_command_add_parts(&s->connection, parts, BASE_ARRAY_SIZE(parts));
+}
+
+/** `user:<id>` */
+static void add_user_key(struct redis_store *s, struct slice user)
+{
+    const struct slice parts[] = {s->prefix, SLICE_LITERAL("user:"), user};
+
+    redis_command_add_parts(&s->connection, parts, BASE_ARRAY_SIZE(parts));
+}
+
+/** Adds what a writer wrote; out of memory ends the command. */
+static void add_buffer(struct redis_store *s, struct buffer *json)
+{
+    if (buffer_error(json) < 0)
+        redis_command_fail(&s->connection, buffer_error(json));
+    redis_command_add(&s->connection, buffer_slice(json));
+}
+
+/* ---- leases ---- */
+
+int redis_lease_put_send(struct redis_store *s, struct store_request *r)
+{
+    const struct store_lease *lease = &container_of(r, struct store_lease_put, base)->lease;
+    base_cleanup(buffer_deinit)
+    struct buffer json = {0};
+    char incarnation[REDIS_INCARNATION_SIZE + 1];
+
+    assert(redis_node_check(slice_from(lease->node)));
+    redis_incarnation_format(lease->incarnation, incarnation);
+    redis_lease_write(lease, &json);
+    redis_command_begin_script(&s->connection, REDIS_SCRIPT_LEASE_PUT, 1, 5);
+    add_key(s, SLICE_LITERAL("nodes"));
+    redis_command_add(&s->connection, slice_from(lease->node));
+    redis_command_add(&s->connection, slice_from(incarnation));
+    redis_command_add_number(&s->connection, lease->lease_ms);
+    add_buffer(s, &json);
+    redis_command_add_number(&s->connection, STORE_ENDED_KEPT_MS);
+    return redis_command_end(&s->connection);
+}
+
+int redis_lease_put_take(struct redis_store *s base_unused, struct store_request *r, const redisReply *reply)
+{
+    struct store_lease_put *put = container_of(r, struct store_lease_put, base);
+
+    if (reply->type != REDIS_REPLY_INTEGER)
+        return -EPROTO;
+    put->done(put, reply->integer == 1 ? 0 : STORE_E_TAKEN);
+    return 0;
+}
+
+int redis_lease_release_send(struct redis_store *s, const char *node, uint64_t incarnation)
+{
+    char text[REDIS_INCARNATION_SIZE + 1];
+
+    redis_incarnation_format(incarnation, text);
+    redis_command_begin_script(&s->connection, REDIS_SCRIPT_LEASE_RELEASE, 1, 2);
+    add_key(s, SLICE_LITERAL("nodes"));
+    redis_command_add(&s->connection, slice_from(node));
+    redis_command_add(&s->connection, slice_from(text));
+    return redis_command_end(&s->connection);
+}
+
+int redis_nodes_read_send(struct redis_store *s, struct store_request *r base_unused)
+{
+    redis_command_begin_script(&s->connection, REDIS_SCRIPT_NODES_READ, 1, 2);
+    add_key(s, SLICE_LITERAL("nodes"));
+    redis_command_add_number(&s->connection, STORE_NODES_MAX);
+    redis_command_add_number(&s->connection, STORE_ENDED_KEPT_MS);
+    return redis_command_end(&s->connection);
+}
+
+static int read_leases(const redisReply *reply, struct store_arena *arena, const struct store_lease **ret_leases,
+                       size_t *ret_count)
+{
+    struct store_lease *leases;
+    uint64_t now_ms;
+    size_t count = 0;
+
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements == 0 ||
+        !slice_to_uint64(redis_reply_slice(reply->element[0]), INT64_MAX, &now_ms))
+        return -EPROTO;
+    leases = store_arena_take(arena, reply->elements * sizeof(*leases));
+    if (!leases)
+        return -ENOMEM;
+    for (size_t i = 1; i < reply->elements; i++) {
+        int r = redis_lease_parse(redis_reply_slice(reply->element[i]), (int64_t)now_ms, arena, &leases[count]);
+
+        if (r == 0)
+            count++;
+        else if (r != -EBADMSG)
+            return r;
+    }
+    *ret_leases = leases;
+    *ret_count = count;
+    return 0;
+}
+
+int redis_nodes_read_take(struct redis_store *s base_unused, struct store_request *r, const redisReply *reply)
+{
+    struct store_nodes_read *read = container_of(r, struct store_nodes_read, base);
+    base_cleanup(store_arena_deinit)
+    struct store_arena arena = {0};
+    const struct store_lease *leases;
+    size_t count;
+    int result = read_leases(reply, &arena, &leases, &count);
+
+    if (result == 0)
+        read->done(read, 0, leases, count);
+    return result;
+}
+
+/* ---- sessions ---- */
+
+int redis_session_put_send(struct redis_store *s, struct store_request *r)
+{
+    struct store_session_put *put = container_of(r, struct store_session_put, base);
+    base_cleanup(buffer_deinit)
+    struct buffer json = {0};
+    struct redis_connection *c = &s->connection;
+
+    redis_command_begin_script(c, REDIS_SCRIPT_SESSION_PUT, 1, put->is_end ? 1 : 5);
+    add_user_key(s, put->session.user);
+    redis_command_add(c, put->session.session);
+    if (!put->is_end) {
+        redis_session_write(&put->session, &json);
+        redis_command_add(c, slice_from(s->incarnation));
+        redis_command_add(c, s->node);
+        redis_command_add_number(c, s->expiry_ms);
+        add_buffer(s, &json);
+    }
+    return redis_command_end(c);
+}
+
+int redis_session_put_take(struct redis_store *s base_unused, struct store_request *r, const redisReply *reply)
+{
+    struct store_session_put *put = container_of(r, struct store_session_put, base);
+
+    if (reply->type != REDIS_REPLY_INTEGER)
+        return -EPROTO;
+    put->done(put, 0);
+    return 0;
+}
+
+int redis_user_read_send(struct redis_store *s, struct store_request *r)
+{
+    struct store_user_read *read = container_of(r, struct store_user_read, base);
+    struct redis_connection *c = &s->connection;
+
+    redis_command_begin_script(c, REDIS_SCRIPT_USER_READ, 2, 2);
+    add_key(s, SLICE_LITERAL("nodes"));
+    add_user_key(s, read->user);
+    redis_command_add_number(c, STORE_SESSIONS_MAX);
+    redis_command_add_number(c, s->expiry_ms);
+    return redis_command_end(c);
+}
+
+static int read_sessions(const redisReply *reply, struct slice user, struct store_arena *arena,
+                         const struct store_session **ret_sessions, size_t *ret_count)
+{
+    struct store_session *sessions;
+    size_t count = 0;
+
+    if (reply->type != REDIS_REPLY_ARRAY)
+        return -EPROTO;
+    sessions = store_arena_take(arena, (reply->elements / 2 + 1) * sizeof(*sessions));
+    if (!sessions)
+        return -ENOMEM;
+    for (size_t i = 0; i + 1 < reply->elements; i += 2) {
+        int r = redis_session_parse(redis_reply_slice(reply->element[i]), redis_reply_slice(reply->element[i + 1]),
+                                    arena, &sessions[count]);
+
+        if (r == 0)
+            sessions[count++].user = user;
+        else if (r != -EBADMSG)
+            return r;
+    }
+    *ret_sessions = sessions;
+    *ret_count = count;
+    return 0;
+}
+
+int redis_user_read_take(struct redis_store *s base_unused, struct store_request *r, const redisReply *reply)
+{
+    struct store_user_read *read = container_of(r, struct store_user_read, base);
+    base_cleanup(store_arena_deinit)
+    struct store_arena arena = {0};
+    const struct store_session *sessions;
+    size_t count;
+    int result = read_sessions(reply, read->user, &arena, &sessions, &count);
+
+    if (result == 0)
+        read->done(read, 0, sessions, count);
+    return result;
+}
+
+/* ---- rooms ---- */
+
+int redis_room_put_send(struct redis_store *s, struct store_request *r)
+{
+    struct store_room_put *put = container_of(r, struct store_room_put, base);
+    base_cleanup(buffer_deinit)
+    struct buffer counts = {0}, names = {0};
+    struct redis_connection *c = &s->connection;
+
+    assert(put->name_count <= STORE_ROOM_NAMES_MAX);
+    redis_command_begin_script(c, REDIS_SCRIPT_ROOM_PUT, 2, put->connections == 0 ? 1 : 5);
+    add_room_key(s, SLICE_LITERAL("online:{"), put->room);
+    add_room_key(s, SLICE_LITERAL("roster:{"), put->room);
+    redis_command_add(c, s->node);
+    if (put->connections > 0) {
+        redis_counts_write(put, &counts);
+        redis_names_write(put, &names);
+        redis_command_add(c, slice_from(s->incarnation));
+        redis_command_add_number(c, s->expiry_ms);
+        add_buffer(s, &counts);
+        add_buffer(s, &names);
+    }
+    return redis_command_end(c);
+}
+
+int redis_room_put_take(struct redis_store *s base_unused, struct store_request *r, const redisReply *reply)
+{
+    struct store_room_put *put = container_of(r, struct store_room_put, base);
+
+    if (reply->type != REDIS_REPLY_INTEGER)
+        return -EPROTO;
+    put->done(put, 0);
+    return 0;
+}
+
+int redis_room_read_send(struct redis_store *s, struct store_request *r)
+{
+    struct store_room_read *read = container_of(r, struct store_room_read, base);
+    struct redis_connection *c = &s->connection;
+
+    redis_command_begin_script(c, REDIS_SCRIPT_ROOM_READ, 3, 3);
+    add_key(s, SLICE_LITERAL("nodes"));
+    add_room_key(s, SLICE_LITERAL("online:{"), read->room);
+    add_room_key(s, SLICE_LITERAL("roster:{"), read->room);
+    redis_command_add_number(c, STORE_NODES_MAX);
+    redis_command_add_number(c, s->expiry_ms);
+    redis_command_add_number(c, read->with_names ? ROSTER_MAX_BYTES : 0);
+    return redis_command_end(c);
+}
+
+static int read_parts(const redisReply *reply, struct store_arena *arena, const struct store_room_part **ret_parts,
+                      size_t *ret_count)
+{
+    struct store_room_part *parts;
+    size_t count = 0;
+
+    if (reply->type != REDIS_REPLY_ARRAY)
+        return -EPROTO;
+    parts = store_arena_take(arena, (reply->elements / 2 + 1) * sizeof(*parts));
+    if (!parts)
+        return -ENOMEM;
+    for (size_t i = 0; i + 1 < reply->elements; i += 2) {
+        int r = redis_room_parse(redis_reply_slice(reply->element[i]), redis_reply_slice(reply->element[i + 1]), arena,
+                                 &parts[count]);
+
+        if (r == 0)
+            count++;
+        else if (r != -EBADMSG)
+            return r;
+    }
+    *ret_parts = parts;
+    *ret_count = count;
+    return 0;
+}
+
+int redis_room_read_take(struct redis_store *s base_unused, struct store_request *r, const redisReply *reply)
+{
+    struct store_room_read *read = container_of(r, struct store_room_read, base);
+    base_cleanup(store_arena_deinit)
+    struct store_arena arena = {0};
+    const struct store_room_part *parts;
+    size_t count;
+    int result = read_parts(reply, &arena, &parts, &count);
+
+    if (result == 0)
+        read->done(read, 0, parts, count);
+    return result;
+}

@@ -1,0 +1,47 @@
+#ifndef STORE_STORE_INTERNAL_H
+#define STORE_STORE_INTERNAL_H
+
+#include "store/store.h"
+
+/**
+ * What the backends share: which request stands behind a struct store_request, how one is refused, and how an id is
+ * kept.
+ */
+enum store_kind {
+    STORE_KIND_SEEN,
+    STORE_KIND_LEASE_PUT,
+    STORE_KIND_NODES_READ,
+    STORE_KIND_SESSION_PUT,
+    STORE_KIND_USER_READ,
+    STORE_KIND_ROOM_PUT,
+    STORE_KIND_ROOM_READ,
+    STORE_KIND_RELEASE, /* a backend's own, for lease_release(): nobody waits for it */
+    STORE_KINDS,
+};
+
+/** Answers @r with STORE_E_UNAVAILABLE. It is on no list any more; afterwards it may be gone. */
+void store_request_refuse(struct store_request *r);
+
+/** Sessions at most in the answer of a user_read. */
+#define STORE_SESSIONS_MAX 1000
+/** Nodes at most in the answer of a nodes_read. */
+#define STORE_NODES_MAX 1000
+/** Entries of nodes whose lease ended longer ago are dropped by readers. */
+#define STORE_ENDED_KEPT_MS (60 * 60 * 1000)
+
+/** Slots a seen window is cut into, and slots looked up: the current and as many before it as make a whole window. */
+#define STORE_SEEN_PARTS 2
+#define STORE_SEEN_SLOTS (STORE_SEEN_PARTS + 1)
+
+/** Bytes that store_seen_id() may need. */
+#define STORE_SEEN_DIGEST_BYTES 34
+
+/**
+ * store_seen_id() - the bytes under which an id is remembered
+ *
+ * The id itself; or, above STORE_SEEN_MAX bytes, a digest of it in @storage. The digest's key is fixed, so that it
+ * survives a restart: an adversary could make two ids collide, and so lose the second of his own two messages.
+ */
+struct slice store_seen_id(struct slice id, char storage[STORE_SEEN_DIGEST_BYTES]);
+
+#endif
