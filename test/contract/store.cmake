@@ -1,0 +1,8 @@
+# One suite over each backend; then what only a server can do: die, freeze, refuse.
+add_executable(contract_store store.c store_world.c)
+target_include_directories(contract_store PRIVATE "${PROJECT_SOURCE_DIR}/test")
+target_link_libraries(contract_store PRIVATE warren_flags warren_store warren_loop warren_metrics warren_base Cmocka::Cmocka)
+foreach(backend memory redis)
+    add_test(NAME contract/store/${backend} COMMAND contract_store ${backend})
+    set_tests_properties(contract/store/${backend} PROPERTIES LABELS contract TIMEOUT 120 SKIP_RETURN_CODE 77)
+endforeach()
