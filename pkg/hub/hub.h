@@ -10,29 +10,31 @@
 /**
  * struct hub - the heart of a node: channels, who listens, duplicates, presence, the lease
  *
- * One thread (its loop's) owns it, together with bus and store. Each loop that has clients, and the one that serves the API, speaks to it
- * through a port of its own (hub/port.h) by mailbox; the hub hands a message once to each port that has listeners.
+ * One thread (its loop's) owns it, together with bus and store. Each loop that has clients, and the one that serves the
+ * API, speaks to it through a port of its own (hub/port.h) by mailbox; the hub hands a message once to each port that
+ * has listeners.
  *
- *     bus ─ delivery ─▶ intake: decode what someone here listens to ─▶ seen before? (local window, then the store, one batch in flight order)
- *         ─▶ channel ─▶ one fan per port ─▶ sessions
+ *     bus ─ delivery ─▶ intake: decode what someone here listens to ─▶ seen before? (local window, then the store, one
+ * batch in flight order) ─▶ channel ─▶ one fan per port ─▶ sessions
  *
- * The delivery is acknowledged when its messages have been handed to the ports. With the store away duplicates are told by the local window alone.
+ * The delivery is acknowledged when its messages have been handed to the ports. With the store away duplicates are told
+ * by the local window alone.
  */
 struct hub;
 
 struct hub_config {
-    int64_t lease_ms;            /* hub.lease: 6s; renewed at a third */
-    int64_t restate_ms;          /* hub.restate: 5m; expiry is three times that */
-    int64_t dedup_window_ms;     /* hub.idempotency_window: 10m */
-    int64_t dedup_local;         /* hub.idempotency_local: ids kept in memory at most, 200,000 */
-    int64_t online_interval_ms;  /* hub.online_interval: 1s; a room's count is told at most this often */
-    int64_t online_names;        /* hub.online_names: joins and leaves named in one online event, 20 */
-    int64_t roster_names;        /* hub.roster: names of a room that a node states, 200; rooms with more state none beyond */
-    int64_t rooms_per_session;   /* limits.rooms_per_session: 100 */
-    int64_t channels;            /* limits.channels: 1,000,000 */
-    int64_t sessions;            /* limits.sessions: 1,000,000 */
-    int64_t message_bytes;       /* limits.message_bytes: 64k; of data */
-    int64_t canary_interval_ms;  /* hub.canary: 5s */
+    int64_t lease_ms;           /* hub.lease: 6s; renewed at a third */
+    int64_t restate_ms;         /* hub.restate: 5m; expiry is three times that */
+    int64_t dedup_window_ms;    /* hub.idempotency_window: 10m */
+    int64_t dedup_local;        /* hub.idempotency_local: ids kept in memory at most, 200,000 */
+    int64_t online_interval_ms; /* hub.online_interval: 1s; a room's count is told at most this often */
+    int64_t online_names;       /* hub.online_names: joins and leaves named in one online event, 20 */
+    int64_t roster_names; /* hub.roster: names of a room that a node states, 200; rooms with more state none beyond */
+    int64_t rooms_per_session;  /* limits.rooms_per_session: 100 */
+    int64_t channels;           /* limits.channels: 1,000,000 */
+    int64_t sessions;           /* limits.sessions: 1,000,000 */
+    int64_t message_bytes;      /* limits.message_bytes: 64k; of data */
+    int64_t canary_interval_ms; /* hub.canary: 5s */
 };
 
 extern const struct config_option hub_options[];
@@ -42,11 +44,11 @@ extern const size_t hub_option_count;
 struct hub_status {
     struct bus_status bus;
     struct store_status store;
-    bool is_name_taken;        /* another living incarnation holds the lease of this node id */
+    bool is_name_taken; /* another living incarnation holds the lease of this node id */
     bool is_lease_held;
     bool is_draining;
-    uint64_t canary_age_ms;    /* since the last canary came back; UINT64_MAX if none ever did */
-    uint64_t updated_ms;       /* clock_monotonic_ms() of this snapshot: how alive the hub's loop is */
+    uint64_t canary_age_ms; /* since the last canary came back; UINT64_MAX if none ever did */
+    uint64_t updated_ms;    /* clock_monotonic_ms() of this snapshot: how alive the hub's loop is */
     uint64_t sessions, channels, rooms;
 };
 
@@ -67,8 +69,8 @@ int hub_new(struct loop *l, const struct hub_config *config, const struct hub_id
 /** Starts bus and store and the timers; before the hub's loop runs. All ports have been made. Return: 0 or negative. */
 int hub_start(struct hub *h) base_must_check;
 /**
- * Ends it: release the lease, stop bus (flushing what is queued) and store, answer what is open. Thread: the hub's loop; the sessions of all
- * ports are closed. May block for the bounded time of bus_stop() and store_stop().
+ * Ends it: release the lease, stop bus (flushing what is queued) and store, answer what is open. Thread: the hub's
+ * loop; the sessions of all ports are closed. May block for the bounded time of bus_stop() and store_stop().
  */
 void hub_stop(struct hub *h);
 /** A stopped hub, its loop no longer running. Accepts NULL, returns NULL. */

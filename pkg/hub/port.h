@@ -10,9 +10,9 @@
 /**
  * struct hub_port - one loop's door to the hub: its sessions, and who of them listens to what
  *
- * A request travels to the hub and comes back in a later turn. The hub's answers and its messages come through one mailbox in one order, so what the
- * hub did before it answered a join is never delivered to the joiner, and what it did afterwards always is.
- * Thread: the port's loop, for everything here.
+ * A request travels to the hub and comes back in a later turn. The hub's answers and its messages come through one
+ * mailbox in one order, so what the hub did before it answered a join is never delivered to the joiner, and what it did
+ * afterwards always is. Thread: the port's loop, for everything here.
  */
 struct hub_port;
 struct hub_session;
@@ -21,8 +21,8 @@ enum hub_result {
     HUB_E_UNAVAILABLE = 1, /* broker or store away: try again */
     HUB_E_BUSY = 2,        /* the publish window is full: try again */
     HUB_E_NOT_JOINED = 3,
-    HUB_E_QUOTA = 4,       /* too many rooms, sessions or channels */
-    HUB_E_TOO_LARGE = 5,   /* data above limits.message_bytes */
+    HUB_E_QUOTA = 4,     /* too many rooms, sessions or channels */
+    HUB_E_TOO_LARGE = 5, /* data above limits.message_bytes */
 };
 
 /** Encoded forms that a message may have on one loop; the gateway numbers them. */
@@ -31,7 +31,8 @@ enum hub_result {
 /**
  * struct hub_fan - one message on its way to the listeners of one loop
  *
- * The sink encodes lazily and keeps what it made in @variants, so that a message is encoded once a loop and variant; hub_port_ops.fan_done releases it.
+ * The sink encodes lazily and keeps what it made in @variants, so that a message is encoded once a loop and variant;
+ * hub_port_ops.fan_done releases it.
  */
 struct hub_fan {
     struct message *message;
@@ -46,15 +47,18 @@ struct hub_channel_state {
     bool recovered;
 };
 
-/** How the hub sees a client: a sink. All calls come in a later turn than what caused them, on the session's loop; none after hub_session_close(). */
+/** How the hub sees a client: a sink. All calls come in a later turn than what caused them, on the session's loop; none
+ * after hub_session_close(). */
 struct hub_sink_ops {
-    /** The session is known; it listens to these channels from now on. A result other than 0: it is refused (close it). */
+    /** The session is known; it listens to these channels from now on. A result other than 0: it is refused (close it).
+     */
     void (*on_open)(struct hub_session *s, int result, const struct hub_channel_state *channels, size_t count);
     /** A message of a channel it listens to. */
     void (*on_message)(struct hub_session *s, struct hub_fan *fan);
     /** Answers; @tag is what the request brought. */
     void (*on_joined)(struct hub_session *s, struct slice tag, int result, const struct hub_channel_state *state);
-    void (*on_sent)(struct hub_session *s, struct slice tag, int result, struct slice message_id, uint64_t epoch, uint64_t offset);
+    void (*on_sent)(struct hub_session *s, struct slice tag, int result, struct slice message_id, uint64_t epoch,
+                    uint64_t offset);
     /** A page of who is in a room, sorted by bytes; @next not set: it was the last. */
     void (*on_online)(struct hub_session *s, struct slice tag, int result, uint64_t count, const struct slice *users,
                       size_t user_count, struct slice next);
@@ -83,13 +87,14 @@ struct hub_session {
     uint32_t rooms;
     char id[ID_TEXT_SIZE + 1];
     bool is_open, is_closed;
-    char *names; /* user, then device, each NUL-terminated: one allocation */
+    struct hub_client *client; /* what the hub keeps of it */
+    const char *names;         /* user, then device, each NUL-terminated; the client's */
     uint16_t user_size, device_size;
 };
 
 /** Before hub_start(). Borrows @ops. Belongs to the hub, freed by hub_free(). Return: 0, -ENOMEM. */
-int hub_port_new(struct hub *h, struct loop *l, const struct hub_port_ops *ops, void *userdata, struct hub_port **ret_port)
-    base_must_check;
+int hub_port_new(struct hub *h, struct loop *l, const struct hub_port_ops *ops, void *userdata,
+                 struct hub_port **ret_port) base_must_check;
 void *hub_port_userdata(struct hub_port *p);
 /** Sessions open on this port now. */
 size_t hub_port_session_count(const struct hub_port *p);
@@ -117,8 +122,8 @@ struct slice hub_session_user(const struct hub_session *s);
 struct slice hub_session_device(const struct hub_session *s);
 
 /** 0: on_joined will come. HUB_E_QUOTA; -ENOMEM. Joining a room twice is fine: it is answered anew. */
-int hub_session_join(struct hub_session *s, struct slice room, bool has_since, uint64_t since_epoch, uint64_t since_offset,
-                     struct slice tag) base_must_check;
+int hub_session_join(struct hub_session *s, struct slice room, bool has_since, uint64_t since_epoch,
+                     uint64_t since_offset, struct slice tag) base_must_check;
 /** At once. 0, HUB_E_NOT_JOINED. */
 int hub_session_leave(struct hub_session *s, struct slice room) base_must_check;
 bool hub_session_is_joined(const struct hub_session *s, struct slice room);
@@ -128,19 +133,22 @@ struct hub_send {
     enum message_kind kind; /* MESSAGE_KIND_MESSAGE or MESSAGE_KIND_RELAY */
     struct slice content_type;
     struct slice data;
-    struct slice key; /* publish key; not set if none: the same key of the same sender in the same channel publishes once */
+    struct slice
+        key; /* publish key; not set if none: the same key of the same sender in the same channel publishes once */
 };
 
-/** To a room it has joined. 0: on_sent will come (not for relay: nobody waits for that). HUB_E_NOT_JOINED, HUB_E_TOO_LARGE, -ENOMEM. */
-int hub_session_send(struct hub_session *s, struct slice room, const struct hub_send *send, struct slice tag) base_must_check;
+/** To a room it has joined. 0: on_sent will come (not for relay: nobody waits for that). HUB_E_NOT_JOINED,
+ * HUB_E_TOO_LARGE, -ENOMEM. */
+int hub_session_send(struct hub_session *s, struct slice room, const struct hub_send *send,
+                     struct slice tag) base_must_check;
 /** To a user's inbox, wherever that user is. 0: on_sent will come. HUB_E_TOO_LARGE, -ENOMEM. */
-int hub_session_whisper(struct hub_session *s, struct slice user, const struct hub_send *send, struct slice tag) base_must_check;
+int hub_session_whisper(struct hub_session *s, struct slice user, const struct hub_send *send,
+                        struct slice tag) base_must_check;
 /** Who is in a room: at most @limit names behind @after (not set: from the first). 0: on_online will come. -ENOMEM. */
-int hub_session_online(struct hub_session *s, struct slice room, uint64_t limit, struct slice after, struct slice tag)
-    base_must_check;
+int hub_session_online(struct hub_session *s, struct slice room, uint64_t limit, struct slice after,
+                       struct slice tag) base_must_check;
 
 /* ---- for those without a session (the API) ---- */
-
 
 struct hub_published {
     struct slice message_id;
@@ -153,16 +161,17 @@ struct hub_published {
  * @from may be not set. Copies everything. Return: 0: @done comes once; HUB_E_TOO_LARGE; -ENOMEM.
  */
 int hub_port_publish(struct hub_port *p, struct slice channel, struct slice from, const struct hub_send *send,
-                     void (*done)(void *userdata, int result, const struct hub_published *published), void *userdata) base_must_check;
+                     void (*done)(void *userdata, int result, const struct hub_published *published),
+                     void *userdata) base_must_check;
 
 /** Leases of all nodes, as the store has them; HUB_E_UNAVAILABLE with the store away. */
 int hub_port_nodes(struct hub_port *p,
-                   void (*done)(void *userdata, int result, const struct store_lease *leases, size_t count), void *userdata)
-    base_must_check;
+                   void (*done)(void *userdata, int result, const struct store_lease *leases, size_t count),
+                   void *userdata) base_must_check;
 /** A user's sessions on living nodes. */
 int hub_port_user(struct hub_port *p, struct slice user,
-                  void (*done)(void *userdata, int result, const struct store_session *sessions, size_t count), void *userdata)
-    base_must_check;
+                  void (*done)(void *userdata, int result, const struct store_session *sessions, size_t count),
+                  void *userdata) base_must_check;
 /** Who is in a room, as hub_session_online(). */
 int hub_port_room(struct hub_port *p, struct slice room, uint64_t limit, struct slice after,
                   void (*done)(void *userdata, int result, uint64_t count, const struct slice *users, size_t user_count,

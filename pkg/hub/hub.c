@@ -1,0 +1,266 @@
+/*
+ * The hub's life: built with its ports before any loop runs, at work on its own loop, stopped there, freed when no loop
+ * runs any more.
+ *
+ * What is still on its way when everything ends lies in mailboxes that are emptied by loop_free(), after hub_free().
+ * Every letter holds a reference, so the hub's memory outlives its owner until the last letter has been handled, on the
+ * spot, without loop, bus or store.
+ */
+#include "hub/port_internal.h"
+
+#include "base/clock.h"
+
+#define STATUS_INTERVAL_MS 500
+
+static void hub_destroy(struct hub *h)
+{
+    assert(!h->sessions);
+    h->all = hub_channel_free_all(h);
+    assert(!h->channels && !h->members);
+    assert(list_is_empty(&h->settled) && list_is_empty(&h->unstated));
+    assert(list_is_empty(&h->intakes) && list_is_empty(&h->rooms));
+    for (size_t i = 0; i < h->door_count; i++) {
+        assert(!h->doors[i].batch);
+        hub_port_free(h->doors[i].port);
+    }
+    hub_dedup_deinit(&h->dedup);
+    pthread_mutex_destroy(&h->status_mutex);
+    free(h->living);
+    free(h->doors);
+    free(h);
+}
+
+static void hub_unref(struct hub *h)
+{
+    if (atomic_fetch_sub_explicit(&h->refs, 1, memory_order_acq_rel) == 1)
+        hub_destroy(h);
+}
+
+static void letter_run(struct loop_task *task)
+{
+    struct hub_letter *letter = container_of(task, struct hub_letter, task);
+    struct hub *h = letter->hub;
+
+    letter->run(letter);
+    hub_unref(h);
+}
+
+static void letter_send(struct hub *h, struct loop *to, struct hub_letter *letter,
+                        void (*run)(struct hub_letter *letter))
+{
+    letter->hub = h;
+    letter->run = run;
+    letter->task.run = letter_run;
+    atomic_fetch_add_explicit(&h->refs, 1, memory_order_relaxed);
+    if (atomic_load_explicit(&h->is_freed, memory_order_acquire))
+        letter_run(&letter->task);
+    else
+        loop_post(to, &letter->task);
+}
+
+void hub_letter_to_hub(struct hub *h, struct hub_letter *letter, void (*run)(struct hub_letter *letter))
+{
+    letter_send(h, h->loop, letter, run);
+}
+
+void hub_letter_to_port(struct hub_port *p, struct hub_letter *letter, void (*run)(struct hub_letter *letter))
+{
+    letter_send(p->hub, p->loop, letter, run);
+}
+
+void hub_count(struct hub *h, enum hub_metric metric, int64_t amount)
+{
+    if (!atomic_load_explicit(&h->is_freed, memory_order_relaxed))
+        metrics_add(h->cells, metric, amount);
+}
+
+void hub_gauge(struct hub *h, enum hub_metric metric, uint64_t value)
+{
+    if (!atomic_load_explicit(&h->is_freed, memory_order_relaxed))
+        metrics_set(h->cells, metric, (int64_t)value);
+}
+
+void hub_note_out_of_memory(struct hub *h, const char *what)
+{
+    uint64_t suppressed;
+
+    hub_count(h, HUB_METRIC_OUT_OF_MEMORY, 1);
+    if (log_limit_pass(&h->memory_limit, clock_monotonic_ms(), &suppressed))
+        log_event(LOG_ERROR, "out of memory", LOG_TEXT("lost", what), LOG_UINT("suppressed", suppressed));
+}
+
+void hub_status_refresh(struct hub *h)
+{
+    struct hub_status status = {
+        .is_name_taken = h->is_name_taken,
+        .is_draining = h->is_draining,
+        .canary_age_ms = UINT64_MAX,
+        .updated_ms = clock_monotonic_ms(),
+        .sessions = h->sessions,
+        .channels = h->channel_count,
+        .rooms = h->room_count,
+    };
+    uint64_t now_ms = loop_now_ms(h->loop);
+
+    bus_status(h->bus, &status.bus);
+    store_status(h->store, &status.store);
+    status.is_lease_held = h->was_granted && now_ms - h->granted_ms < (uint64_t)h->config.lease_ms;
+    if (h->was_canary_back)
+        status.canary_age_ms = now_ms - h->canary_back_ms;
+    pthread_mutex_lock(&h->status_mutex);
+    h->status = status;
+    pthread_mutex_unlock(&h->status_mutex);
+}
+
+void hub_status_read(struct hub *h, struct hub_status *ret_status)
+{
+    pthread_mutex_lock(&h->status_mutex);
+    *ret_status = h->status;
+    pthread_mutex_unlock(&h->status_mutex);
+}
+
+static void on_status_timer(void *userdata)
+{
+    struct hub *h = userdata;
+
+    hub_status_refresh(h);
+    loop_timer_start(&h->status_timer, STATUS_INTERVAL_MS);
+}
+
+static void on_bus_state(void *userdata, const struct bus_status *status)
+{
+    struct hub *h = userdata;
+
+    if (h->is_stopped || !h->is_started)
+        return;
+    hub_lease_bus_state(h, status);
+    hub_status_refresh(h);
+}
+
+static void on_drain(struct hub_letter *letter)
+{
+    struct hub *h = letter->hub;
+
+    h->is_draining = true;
+    if (!h->is_started || h->is_stopped)
+        return;
+    hub_lease_renew(h);
+    hub_status_refresh(h);
+}
+
+void hub_set_draining(struct hub *h)
+{
+    if (!atomic_exchange(&h->is_drain_sent, true))
+        hub_letter_to_hub(h, &h->drain_letter, on_drain);
+}
+
+/** The end of a turn: what was gathered leaves as one batch a port and as few questions to the store as possible. */
+static void on_turn_end(void *userdata)
+{
+    struct hub *h = userdata;
+
+    hub_intake_ask(h);
+    hub_intake_run(h);
+    for (size_t i = 0; i < h->door_count; i++)
+        hub_door_flush(h, &h->doors[i]);
+}
+
+static void hub_init(struct hub *h, struct loop *l, const struct hub_config *config,
+                     const struct hub_identity *identity, struct bus *bus, struct store *store)
+{
+    h->loop = l;
+    h->config = *config;
+    h->identity = *identity;
+    h->bus = bus;
+    h->store = store;
+    h->next_channel_id = HUB_CHANNEL_ID_ALL;
+    h->started_ms = clock_realtime_ms();
+    h->poison_limit.period_ms = h->memory_limit.period_ms = h->taken_limit.period_ms = 10000;
+    h->status.canary_age_ms = UINT64_MAX;
+    h->canary_node = identity->node;
+    atomic_init(&h->refs, 1);
+    list_init(&h->intakes);
+    list_init(&h->asking);
+    list_init(&h->settled);
+    list_init(&h->unstated);
+    list_init(&h->rooms);
+    list_init(&h->dirty);
+    loop_deferred_init(&h->turn_end, on_turn_end, h);
+    hub_dedup_init(&h->dedup, (uint64_t)config->dedup_window_ms, (size_t)config->dedup_local, loop_now_ms(l));
+    snprintf(h->node_channel, sizeof(h->node_channel), "node:%s", identity->node);
+    pthread_mutex_init(&h->status_mutex, NULL);
+}
+
+int hub_new(struct loop *l, const struct hub_config *config, const struct hub_identity *identity, struct bus *bus,
+            struct store *store, struct metrics *metrics, struct hub **ret_hub)
+{
+    struct hub *h = calloc(1, sizeof(*h));
+
+    if (!h)
+        return -ENOMEM;
+    hub_init(h, l, config, identity, bus, store);
+    h->metrics = metrics_group_new(metrics, hub_metrics_rows, HUB_METRICS);
+    h->cells = h->metrics ? metrics_cells_new(h->metrics) : NULL;
+    if (!h->cells) {
+        hub_free(h);
+        return -ENOMEM;
+    }
+    bus->callbacks =
+        (struct bus_callbacks){.on_delivery = hub_intake_delivery, .on_state = on_bus_state, .userdata = h};
+    store->callbacks = (struct store_callbacks){.on_state = hub_lease_store_state, .userdata = h};
+    *ret_hub = h;
+    return 0;
+}
+
+int hub_start(struct hub *h)
+{
+    int result = hub_channel_new_all(h);
+
+    if (result)
+        return result;
+    result = bus_start(h->bus);
+    if (result)
+        return result;
+    result = store_start(h->store);
+    if (result) {
+        bus_stop(h->bus);
+        return result;
+    }
+    h->is_started = true;
+    loop_timer_init(&h->status_timer, h->loop, on_status_timer, h);
+    hub_status_refresh(h);
+    loop_timer_start(&h->status_timer, STATUS_INTERVAL_MS);
+    hub_presence_start(h);
+    hub_lease_start(h);
+    return 0;
+}
+
+void hub_stop(struct hub *h)
+{
+    if (!h->is_started || h->is_stopped)
+        return;
+    h->is_stopped = true;
+    hub_lease_stop(h);
+    loop_timer_deinit(&h->status_timer);
+    /* What bus and store still answer comes before these return, and goes on to the ports. */
+    bus_stop(h->bus);
+    store_stop(h->store);
+    hub_intake_stop(h);
+    hub_presence_stop(h);
+    hub_client_stop(h);
+    loop_deferred_cancel(&h->turn_end);
+    for (size_t i = 0; i < h->door_count; i++)
+        hub_door_flush(h, &h->doors[i]);
+    hub_status_refresh(h);
+}
+
+struct hub *hub_free(struct hub *h)
+{
+    if (!h)
+        return NULL;
+    assert(!h->is_started || h->is_stopped);
+    h->is_stopped = true;
+    atomic_store_explicit(&h->is_freed, true, memory_order_release);
+    hub_unref(h);
+    return NULL;
+}

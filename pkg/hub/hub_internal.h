@@ -1,0 +1,364 @@
+#ifndef HUB_HUB_INTERNAL_H
+#define HUB_HUB_INTERNAL_H
+
+#include "base/log.h"
+#include "base/map.h"
+#include "base/random.h"
+#include "bus/body.h"
+#include "hub/dedup.h"
+#include "hub/port.h"
+
+#include <pthread.h>
+#include <stdio.h>
+
+/*
+ * The inside of the hub. Two threads meet here: the hub's and a port's. An object that travels between them (struct
+ * hub_letter) belongs to the one who holds it; fields that only one side touches say whose they are.
+ */
+
+/** The channel `all` is never created and never freed, so its id is known everywhere. */
+#define HUB_CHANNEL_ID_ALL 1
+/** Messages of one batch to a port. */
+#define HUB_BATCH_MAX 256
+/** What may be on its way to one port before the hub stops to take deliveries: then the prefetch holds the broker back.
+ */
+#define HUB_PORT_FANS_MAX 16384
+#define HUB_PORT_BYTES_MAX (64u * 1024u * 1024u)
+/** Room flushes, and session statements, that wait for the store at one time. */
+#define HUB_FLUSHES_MAX 256
+#define HUB_PUTS_MAX 256
+/** Ended sessions remembered until the store has heard of it; beyond, the store's expiry does it. Rooms likewise. */
+#define HUB_ENDED_MAX 65536
+#define HUB_LINGERING_MAX 16384
+/** Users of a room who left since the last event and are remembered by name. */
+#define HUB_LEFT_NAMES_MAX 1024
+
+/**
+ * struct hub_letter - what travels between a port and the hub
+ *
+ * Each one on its way holds a reference to the hub, so that what is still in a mailbox when everything ends finds it
+ * alive. Once hub_free() was called no loop runs any more, and a letter is handled on the spot instead of being posted.
+ */
+struct hub_letter {
+    struct loop_task task;
+    struct hub *hub;
+    void (*run)(struct hub_letter *letter);
+};
+
+void hub_letter_to_hub(struct hub *h, struct hub_letter *letter, void (*run)(struct hub_letter *letter));
+void hub_letter_to_port(struct hub_port *p, struct hub_letter *letter, void (*run)(struct hub_letter *letter));
+
+/**
+ * struct hub_channel - a channel that somebody here listens to, or something still holds
+ *
+ * @listeners counts per port and includes joins whose answer the port has not read yet.
+ */
+struct hub_channel {
+    UT_hash_handle hh; /* hub->channels, by name */
+    uint64_t id;       /* never used again for another channel */
+    enum channel_kind kind;
+    uint32_t holds; /* intakes, flushes and dirt: it stays while there are any */
+    uint64_t listener_count;
+    struct hub_room *room; /* of a room: who is present */
+    uint32_t *listeners;   /* per port */
+    size_t name_size;
+    char *name;
+};
+
+/** struct hub_batch - messages for one port, in order; goes there and comes back empty, which is how the hub knows what
+ * is still on its way */
+struct hub_batch {
+    struct hub_letter letter;
+    struct hub_port *port;
+    size_t count;
+    size_t bytes;
+    struct {
+        uint64_t channel_id;
+        struct message *message;
+    } items[HUB_BATCH_MAX];
+};
+
+/** struct hub_client - what the hub knows of a session; made by the port, freed by the hub */
+struct hub_client {
+    struct hub_letter letter; /* the end of the session */
+    uint32_t port_index;
+    uint32_t refs; /* the session, its subscriptions, a statement under way; the hub's, likewise below */
+    bool is_refused, is_ended;
+    bool is_stated;    /* the store may know it */
+    bool is_putting;   /* @put is the store's */
+    bool counts_ended; /* in hub->ended */
+    struct list link;  /* hub->settled or hub->unstated */
+    struct store_session_put put;
+    int64_t since_ms;
+    struct hub *hub;
+    char id[ID_TEXT_SIZE + 1];
+    uint16_t user_size, device_size;
+    char names[]; /* user, then device, each NUL-terminated; never changed */
+};
+
+/** struct hub_subscription - a session's listening to a channel; made by the port, freed by the hub once it has handled
+ * the leave */
+struct hub_subscription {
+    struct hub_letter letter; /* the leave */
+    struct hub_client *client;
+    struct hub_channel *channel; /* the hub's; valid from the hub's yes to the leave */
+    uint64_t channel_id;         /* written by the hub before it answers */
+    /* the port's: */
+    struct hub_session *session; /* NULL: left before the answer came */
+    struct hub_local *local;     /* NULL: the answer has not come */
+    size_t index;                /* in local->entries */
+    struct list link;            /* session->subscriptions */
+    enum channel_kind kind;
+    size_t name_size;
+    char name[];
+};
+
+enum hub_request_kind {
+    HUB_REQUEST_OPEN,
+    HUB_REQUEST_JOIN,
+    HUB_REQUEST_REJOIN, /* of a room already joined: only comes back */
+    HUB_REQUEST_PUBLISH,
+    HUB_REQUEST_RELAY, /* nobody waits for it */
+    HUB_REQUEST_ROOM,
+    HUB_REQUEST_USER,
+    HUB_REQUEST_NODES,
+};
+
+/** A page of a room, as it goes back to a port. */
+struct hub_page {
+    uint64_t count;
+    size_t user_count;
+    bool has_next;       /* the last of @users */
+    struct slice *users; /* one allocation with the texts */
+};
+
+/** struct hub_request - a question on its way; the port's until it is sent and again when it comes back */
+struct hub_request {
+    struct hub_letter letter;
+    struct hub_port *port;
+    enum hub_request_kind kind;
+    int result;
+    struct hub_session *session; /* the port's; NULL: of the API, or the session has ended */
+    struct list link;            /* session->requests */
+    void *userdata;              /* of @done_* */
+    size_t tag_size;
+    char tag[HUB_TAG_MAX_BYTES];
+    union {
+        struct {
+            struct hub_client *client;
+            struct hub_subscription *subscriptions[2]; /* inbox, room; a join has the first only */
+        } listen;
+        struct {
+            struct bus_publication publication;
+            struct message *message;
+            void (*done)(void *userdata, int result, const struct hub_published *published);
+        } publish;
+        struct {
+            struct store_room_read read;
+            struct slice room, after; /* @room is the bare name; both in @text */
+            uint64_t limit;
+            struct hub_page page;
+            void (*done)(void *userdata, int result, uint64_t count, const struct slice *users, size_t user_count,
+                         struct slice next);
+        } room;
+        struct {
+            struct store_user_read read;
+            struct store_session *sessions; /* one allocation with the texts */
+            size_t count;
+            void (*done)(void *userdata, int result, const struct store_session *sessions, size_t count);
+        } user;
+        struct {
+            struct store_nodes_read read;
+            struct store_lease *leases; /* one allocation with the texts */
+            size_t count;
+            void (*done)(void *userdata, int result, const struct store_lease *leases, size_t count);
+        } nodes;
+    };
+    char text[];
+};
+
+enum hub_metric {
+    HUB_METRIC_SESSIONS,
+    HUB_METRIC_CHANNELS,
+    HUB_METRIC_ROOMS,
+    HUB_METRIC_FANS,
+    HUB_METRIC_DELIVERIES,
+    HUB_METRIC_DUPLICATES_LOCAL,
+    HUB_METRIC_DUPLICATES_STORE,
+    HUB_METRIC_UNCHECKED,
+    HUB_METRIC_POISON,
+    HUB_METRIC_OUT_OF_MEMORY,
+    HUB_METRIC_PUBLISHED_OK,
+    HUB_METRIC_PUBLISHED_UNAVAILABLE,
+    HUB_METRIC_PUBLISHED_BUSY,
+    HUB_METRIC_INTAKE_QUEUE,
+    HUB_METRIC_LEASE_OK,
+    HUB_METRIC_LEASE_UNAVAILABLE,
+    HUB_METRIC_LEASE_TAKEN,
+    HUB_METRIC_ONLINE_EVENTS,
+    HUB_METRIC_CANARIES,
+    HUB_METRICS,
+};
+
+extern const struct metrics_row hub_metrics_rows[HUB_METRICS];
+
+/** What the hub keeps about one port. */
+struct hub_door {
+    struct hub_port *port;
+    struct hub_batch *batch;    /* being filled */
+    size_t fans_out, bytes_out; /* in batches that have not come back */
+};
+
+struct hub {
+    struct loop *loop;
+    struct hub_config config;
+    struct hub_identity identity;
+    struct bus *bus;
+    struct store *store;
+    struct metrics_group *metrics;
+    struct metrics_cells *cells;
+    atomic_size_t refs; /* the owner and every letter on its way */
+    atomic_bool is_freed;
+    bool is_started, is_stopped;
+    struct loop_deferred turn_end;
+    struct hub_door *doors;
+    size_t door_count;
+
+    /* channel.c */
+    struct hub_channel *channels; /* map */
+    struct hub_channel *all;
+    uint64_t next_channel_id;
+    uint64_t channel_count, room_count;
+
+    /* intake.c */
+    struct hub_dedup dedup;
+    struct list intakes; /* in the order of arrival */
+    struct list asking;  /* intakes with ids that the store has not been asked about */
+    uint64_t intake_count;
+    struct log_limit poison_limit, memory_limit;
+    char node_channel[160]; /* "node:<node id>" */
+
+    /* client.c */
+    struct list settled, unstated; /* clients the store knows of; clients it has something to hear about */
+    uint64_t sessions;
+    size_t puts;  /* statements under way */
+    size_t ended; /* ended clients among the unstated */
+
+    /* presence.c */
+    struct hub_member *members; /* map */
+    struct list rooms, dirty;   /* dirty is sorted by when a room is due */
+    size_t flushes, lingering;
+    struct loop_timer presence_timer;
+
+    /* lease.c */
+    struct loop_timer lease_timer, restate_timer, canary_timer, status_timer;
+    struct store_lease_put lease_put;
+    struct store_nodes_read nodes_read;
+    bool is_lease_putting, is_nodes_reading;
+    bool may_state; /* the store is there and the lease is ours: presence may be written */
+    bool is_name_taken, is_draining;
+    bool was_granted;
+    uint64_t granted_ms;
+    int64_t started_ms;
+    struct log_limit taken_limit;
+    uint64_t *living; /* digests of the living nodes at the last read */
+    size_t living_count;
+    struct bus_publication canary;
+    const char *canary_node;
+    bool is_canary_out, was_canary_back;
+    uint64_t canary_back_ms;
+    struct hub_letter drain_letter;
+    atomic_bool is_drain_sent;
+
+    pthread_mutex_t status_mutex;
+    struct hub_status status;
+};
+
+/* ---- hub.c ---- */
+
+void hub_count(struct hub *h, enum hub_metric metric, int64_t amount);
+void hub_gauge(struct hub *h, enum hub_metric metric, uint64_t value);
+/** Something was given up because there was no memory: counted, logged once a period. */
+void hub_note_out_of_memory(struct hub *h, const char *what);
+void hub_status_refresh(struct hub *h);
+
+/* ---- channel.c: who listens, and the way to the ports ---- */
+
+struct hub_channel *hub_channel_find(struct hub *h, struct slice name);
+int hub_channel_new_all(struct hub *h) base_must_check;
+struct hub_channel *hub_channel_free_all(struct hub *h);
+void hub_channel_hold(struct hub_channel *c);
+void hub_channel_release(struct hub *h, struct hub_channel *c);
+/** Counts one listener of @s->client's port, creating the channel. 0, HUB_E_QUOTA, -ENOMEM. */
+int hub_channel_listen(struct hub *h, struct hub_subscription *s) base_must_check;
+/** Takes it back; the channel may go. */
+void hub_channel_unlisten(struct hub *h, struct hub_subscription *s);
+/** Hands @m to every port with listeners. -ENOMEM: some port does not get it. */
+int hub_channel_fan(struct hub *h, struct hub_channel *c, struct message *m) base_must_check;
+void hub_door_flush(struct hub *h, struct hub_door *door);
+bool hub_doors_are_full(const struct hub *h);
+
+/* ---- intake.c ---- */
+
+void hub_intake_delivery(void *userdata, struct bus_delivery *d);
+/** Hands over what is ready at the head of the line. */
+void hub_intake_run(struct hub *h);
+/** Asks the store about the ids of this turn. */
+void hub_intake_ask(struct hub *h);
+/** Gives everything back. */
+void hub_intake_stop(struct hub *h);
+
+/* ---- client.c: sessions as the hub sees them ---- */
+
+void hub_client_handle_open(struct hub *h, struct hub_request *r);
+void hub_client_handle_join(struct hub *h, struct hub_request *r);
+/** Letters of a port. */
+void hub_client_on_end(struct hub_letter *letter);
+void hub_client_on_leave(struct hub_letter *letter);
+void hub_client_unref(struct hub *h, struct hub_client *c);
+/** Tells the store of sessions it has not heard of, as far as the window goes. */
+void hub_client_pump(struct hub *h);
+void hub_client_restate(struct hub *h);
+void hub_client_stop(struct hub *h);
+
+/* ---- presence.c ---- */
+
+struct hub_room;
+int hub_room_new(struct hub *h, struct hub_channel *c) base_must_check;
+void hub_room_free(struct hub *h, struct hub_room *room);
+int hub_room_enter(struct hub *h, struct hub_room *room, struct slice user) base_must_check;
+void hub_room_exit(struct hub *h, struct hub_room *room, struct slice user);
+/** Users of the room on this node, and up to @limit of their names (borrowed) into @names. */
+uint64_t hub_room_users(const struct hub_room *room, struct slice *names, size_t limit, size_t *ret_name_count);
+void hub_presence_start(struct hub *h);
+/** All rooms are stated again, with an event or without. */
+void hub_presence_restate(struct hub *h, bool with_event);
+/** States what is due; sets the timer for the rest. */
+void hub_presence_run(struct hub *h);
+void hub_presence_stop(struct hub *h);
+
+/* ---- lease.c ---- */
+
+void hub_lease_start(struct hub *h);
+void hub_lease_stop(struct hub *h);
+void hub_lease_renew(struct hub *h);
+void hub_lease_store_state(void *userdata, const struct store_status *status);
+void hub_lease_bus_state(struct hub *h, const struct bus_status *status);
+void hub_canary_came_back(struct hub *h, const struct message *m);
+
+/* ---- publish.c, query.c ---- */
+
+void hub_publish_handle(struct hub *h, struct hub_request *r);
+/** The deterministic id of what a sender publishes under a key. */
+void hub_publish_key_id(struct slice channel, struct slice from, struct slice key, struct buffer *out);
+void hub_query_handle(struct hub *h, struct hub_request *r);
+
+/* ---- requests (session.c has the port's side) ---- */
+
+/** A request of a port arrives at the hub. */
+void hub_request_on_hub(struct hub_letter *letter);
+/** Sends it back with its result. */
+void hub_request_answer(struct hub *h, struct hub_request *r, int result);
+struct hub_request *hub_request_free(struct hub_request *r);
+
+#endif

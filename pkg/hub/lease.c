@@ -1,0 +1,265 @@
+/*
+ * This node among the others: its lease, which of the others live, and the canary.
+ *
+ * The lease is renewed at a third of its length. While another living incarnation holds it this node serves its clients
+ * but states nothing, for it would overwrite what the other one stated under the same name. The canary is a message to
+ * this node's own queue: that it comes back shows the way through the broker, which neither a connection nor a confirm
+ * does.
+ */
+#include "hub/hub_internal.h"
+
+#include "base/clock.h"
+
+static void lease_now_ours(struct hub *h)
+{
+    h->granted_ms = loop_now_ms(h->loop);
+    h->was_granted = true;
+    h->is_name_taken = false;
+    if (h->may_state) {
+        /* what failed since goes on here */
+        hub_client_pump(h);
+        hub_presence_run(h);
+        return;
+    }
+    h->may_state = true;
+    hub_client_restate(h);
+    hub_presence_restate(h, true);
+}
+
+static void lease_taken(struct hub *h)
+{
+    uint64_t suppressed;
+
+    h->is_name_taken = true;
+    h->was_granted = false;
+    h->may_state = false;
+    if (log_limit_pass(&h->taken_limit, loop_now_ms(h->loop), &suppressed))
+        log_event(LOG_ERROR, "another living node has this node's address; set node.address",
+                  LOG_TEXT("node", h->identity.node), LOG_UINT("suppressed", suppressed));
+}
+
+static void on_lease_put(struct store_lease_put *put, int result)
+{
+    struct hub *h = container_of(put, struct hub, lease_put);
+
+    h->is_lease_putting = false;
+    if (h->is_stopped)
+        return;
+    if (!result) {
+        hub_count(h, HUB_METRIC_LEASE_OK, 1);
+        lease_now_ours(h);
+    } else if (result == STORE_E_TAKEN) {
+        hub_count(h, HUB_METRIC_LEASE_TAKEN, 1);
+        lease_taken(h);
+    } else {
+        hub_count(h, HUB_METRIC_LEASE_UNAVAILABLE, 1);
+    }
+    hub_status_refresh(h);
+}
+
+static uint64_t lease_digest(const struct store_lease *lease)
+{
+    return hash_bytes_keyed(lease->incarnation, 0, lease->node, strlen(lease->node));
+}
+
+static bool is_among(uint64_t digest, const uint64_t *digests, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (digests[i] == digest)
+            return true;
+    }
+    return false;
+}
+
+/** Takes over who lives; tells whether somebody who lived does not any more. */
+static int living_replace(struct hub *h, const struct store_lease *leases, size_t count, bool *ret_is_lost)
+{
+    uint64_t *living = malloc((count + 1) * sizeof(*living));
+    size_t living_count = 0;
+    bool is_lost = false;
+
+    if (!living)
+        return -ENOMEM;
+    for (size_t i = 0; i < count; i++) {
+        if (leases[i].is_alive)
+            living[living_count++] = lease_digest(&leases[i]);
+    }
+    for (size_t i = 0; i < h->living_count && !is_lost; i++)
+        is_lost = !is_among(h->living[i], living, living_count);
+    free(h->living);
+    h->living = living;
+    h->living_count = living_count;
+    *ret_is_lost = is_lost;
+    return 0;
+}
+
+static void on_nodes_read(struct store_nodes_read *read, int result, const struct store_lease *leases, size_t count)
+{
+    struct hub *h = container_of(read, struct hub, nodes_read);
+    bool is_lost;
+
+    h->is_nodes_reading = false;
+    if (result || h->is_stopped)
+        return;
+    result = living_replace(h, leases, count, &is_lost);
+    if (result < 0)
+        hub_note_out_of_memory(h, "the list of nodes");
+    /* The users who were on it are gone from the rooms' counts, and only the others can say so. */
+    else if (is_lost)
+        hub_presence_restate(h, true);
+}
+
+void hub_lease_renew(struct hub *h)
+{
+    struct bus_status bus;
+
+    if (!h->is_lease_putting) {
+        bus_status(h->bus, &bus);
+        h->lease_put = (struct store_lease_put){
+            .lease = {.node = h->identity.node,
+                      .incarnation = h->identity.incarnation,
+                      .lease_ms = (uint64_t)h->config.lease_ms,
+                      .is_cut = bus.state != BUS_STATE_READY,
+                      .is_draining = h->is_draining,
+                      .sessions = h->sessions,
+                      .rooms = h->room_count,
+                      .started_ms = h->started_ms,
+                      .version = h->identity.version,
+                      .internal = h->identity.internal},
+            .done = on_lease_put,
+        };
+        h->is_lease_putting = true;
+        store_lease_put(h->store, &h->lease_put);
+    }
+    if (!h->is_nodes_reading) {
+        h->nodes_read = (struct store_nodes_read){.done = on_nodes_read};
+        h->is_nodes_reading = true;
+        store_nodes_read(h->store, &h->nodes_read);
+    }
+}
+
+static void on_lease_timer(void *userdata)
+{
+    struct hub *h = userdata;
+
+    hub_lease_renew(h);
+    loop_timer_start(&h->lease_timer, (uint64_t)h->config.lease_ms / 3);
+}
+
+static void on_restate_timer(void *userdata)
+{
+    struct hub *h = userdata;
+
+    if (h->may_state) {
+        hub_client_restate(h);
+        hub_presence_restate(h, false);
+    }
+    loop_timer_start(&h->restate_timer, (uint64_t)h->config.restate_ms);
+}
+
+void hub_lease_store_state(void *userdata, const struct store_status *status)
+{
+    struct hub *h = userdata;
+
+    if (h->is_stopped || !h->is_started)
+        return;
+    /* The next lease that is granted makes this node state everything again: the store may have come back empty. */
+    h->may_state = false;
+    if (status->is_up)
+        hub_lease_renew(h);
+    hub_status_refresh(h);
+}
+
+/* ---- the canary ---- */
+
+static void on_canary_out(struct bus_publication *p, int result base_unused)
+{
+    struct hub *h = container_of(p, struct hub, canary);
+
+    p->message = message_unref(p->message);
+    h->is_canary_out = false;
+}
+
+static int canary_send(struct hub *h)
+{
+    char id[ID_TEXT_SIZE + 1], incarnation[32];
+    struct message fields = {
+        .kind = MESSAGE_KIND_CONTROL,
+        .channel = slice_from(h->node_channel),
+        .time_ms = clock_realtime_ms(),
+        .content_type = CONTENT_TYPE_TEXT,
+    };
+    int result;
+
+    id_generate(id);
+    fields.id = slice_from(id);
+    snprintf(incarnation, sizeof(incarnation), "%016llx", (unsigned long long)h->identity.incarnation);
+    fields.data = slice_from(incarnation);
+    h->canary = (struct bus_publication){
+        .message = message_copy(&fields),
+        .route = BUS_ROUTE_NODES,
+        .nodes = &h->canary_node,
+        .node_count = 1,
+        .done = on_canary_out,
+    };
+    if (!h->canary.message)
+        return -ENOMEM;
+    result = bus_publish(h->bus, &h->canary);
+    if (result)
+        h->canary.message = message_unref(h->canary.message);
+    h->is_canary_out = result == 0;
+    return result;
+}
+
+static void on_canary_timer(void *userdata)
+{
+    struct hub *h = userdata;
+
+    /* That it cannot leave is told by the age of the last one that came back. */
+    if (!h->is_canary_out && canary_send(h) == -ENOMEM)
+        hub_note_out_of_memory(h, "a canary");
+    loop_timer_start(&h->canary_timer, (uint64_t)h->config.canary_interval_ms);
+}
+
+void hub_lease_bus_state(struct hub *h, const struct bus_status *status)
+{
+    /* The others sweep while a node is cut, so they learn of it, and of its end, at once. */
+    hub_lease_renew(h);
+    if (status->state == BUS_STATE_READY && !h->is_canary_out)
+        loop_timer_start(&h->canary_timer, 0);
+}
+
+void hub_canary_came_back(struct hub *h, const struct message *m)
+{
+    char incarnation[32];
+
+    /* A durable queue may still hold one of an earlier start, which proves nothing. */
+    snprintf(incarnation, sizeof(incarnation), "%016llx", (unsigned long long)h->identity.incarnation);
+    if (!slice_equal_text(m->data, incarnation))
+        return;
+    hub_count(h, HUB_METRIC_CANARIES, 1);
+    h->canary_back_ms = loop_now_ms(h->loop);
+    if (!h->was_canary_back && !h->is_stopped) {
+        h->was_canary_back = true;
+        hub_status_refresh(h);
+    }
+}
+
+void hub_lease_start(struct hub *h)
+{
+    loop_timer_init(&h->lease_timer, h->loop, on_lease_timer, h);
+    loop_timer_init(&h->restate_timer, h->loop, on_restate_timer, h);
+    loop_timer_init(&h->canary_timer, h->loop, on_canary_timer, h);
+    loop_timer_start(&h->lease_timer, 0);
+    loop_timer_start(&h->restate_timer, (uint64_t)h->config.restate_ms);
+    loop_timer_start(&h->canary_timer, 0);
+}
+
+void hub_lease_stop(struct hub *h)
+{
+    loop_timer_deinit(&h->lease_timer);
+    loop_timer_deinit(&h->restate_timer);
+    loop_timer_deinit(&h->canary_timer);
+    /* With the name taken the lease is the other one's; the store tells by the incarnation. */
+    store_lease_release(h->store, h->identity.node, h->identity.incarnation);
+}

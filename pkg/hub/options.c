@@ -1,0 +1,68 @@
+/*
+ * The options and metrics of the hub.
+ */
+#include "hub/hub_internal.h"
+
+#define AT(field) offsetof(struct hub_config, field)
+
+const struct config_option hub_options[] = {
+    {"hub.lease", CONFIG_DURATION, AT(lease_ms), "6s", .min = 1500, .max = 300000,
+     .help = "How long other nodes believe that this one lives without hearing of it; renewed at a third."},
+    {"hub.restate", CONFIG_DURATION, AT(restate_ms), "5m", .min = 1000, .max = 86400000,
+     .help = "How often this node states its sessions and rooms again; what is not restated expires after three times "
+             "that."},
+    {"hub.idempotency_window", CONFIG_DURATION, AT(dedup_window_ms), "10m", .min = 1000, .max = 86400000,
+     .help = "How long a message's id is remembered, so that a second copy is not delivered."},
+    {"hub.idempotency_local", CONFIG_INTEGER, AT(dedup_local), "200000", .min = 10000, .max = 100000000,
+     .help = "Message ids remembered in memory at most (16 to 43 bytes each); older ones are asked of the store."},
+    {"hub.online_interval", CONFIG_DURATION, AT(online_interval_ms), "1s", .min = 20, .max = 600000,
+     .help = "A room's online count is told at most this often."},
+    {"hub.online_names", CONFIG_INTEGER, AT(online_names), "20", .min = 0, .max = 500,
+     .help = "Users named in one online event at most; the rest is a number."},
+    {"hub.roster", CONFIG_INTEGER, AT(roster_names), "200", .min = 0, .max = STORE_ROOM_NAMES_MAX,
+     .help = "Names that a node states of one room at most; a larger room is known by its counts and these names."},
+    {"limits.rooms_per_session", CONFIG_INTEGER, AT(rooms_per_session), "100", .min = 1, .max = 100000,
+     .help = "Rooms that one session may be in at a time."},
+    {"limits.channels", CONFIG_INTEGER, AT(channels), "1000000", .min = 1, .max = 1000000000,
+     .help = "Channels with listeners on this node at most: rooms, and inboxes of users."},
+    {"limits.sessions", CONFIG_INTEGER, AT(sessions), "1000000", .min = 1, .max = 100000000,
+     .help = "Sessions on this node at most."},
+    {"limits.message_bytes", CONFIG_BYTES, AT(message_bytes), "64k", .min = 128, .max = 16777216,
+     .help = "Bytes of one message's data at most."},
+    {"hub.canary", CONFIG_DURATION, AT(canary_interval_ms), "5s", .min = 200, .max = 600000,
+     .help = "How often a message travels through the broker back to this node, to see that it can."},
+};
+const size_t hub_option_count = BASE_ARRAY_SIZE(hub_options);
+
+const struct metrics_row hub_metrics_rows[HUB_METRICS] = {
+    [HUB_METRIC_SESSIONS] = {"warren_hub_sessions", METRICS_GAUGE, "Sessions on this node."},
+    [HUB_METRIC_CHANNELS] = {"warren_hub_channels", METRICS_GAUGE, "Rooms and inboxes with a listener here."},
+    [HUB_METRIC_ROOMS] = {"warren_hub_rooms", METRICS_GAUGE, "Rooms with a listener here."},
+    [HUB_METRIC_FANS] = {"warren_hub_fans_total", METRICS_COUNTER, "Messages handed to a loop with listeners."},
+    [HUB_METRIC_DELIVERIES] = {"warren_hub_deliveries_total", METRICS_COUNTER, "Messages handed to a session."},
+    [HUB_METRIC_DUPLICATES_LOCAL] = {"warren_hub_duplicates_total", METRICS_COUNTER,
+                                     "Copies of a message that were not delivered again.", "known_by=\"memory\""},
+    [HUB_METRIC_DUPLICATES_STORE] = {"warren_hub_duplicates_total", METRICS_COUNTER,
+                                     "Copies of a message that were not delivered again.", "known_by=\"store\""},
+    [HUB_METRIC_UNCHECKED] = {"warren_hub_unchecked_total", METRICS_COUNTER,
+                              "Messages delivered without asking the store for copies, because it was away."},
+    [HUB_METRIC_POISON] = {"warren_hub_poison_total", METRICS_COUNTER, "Items from the broker that are no message."},
+    [HUB_METRIC_OUT_OF_MEMORY] = {"warren_hub_out_of_memory_total", METRICS_COUNTER,
+                                  "Messages and statements given up for lack of memory."},
+    [HUB_METRIC_PUBLISHED_OK] = {"warren_hub_published_total", METRICS_COUNTER, "Messages published by this node.",
+                                 "result=\"ok\""},
+    [HUB_METRIC_PUBLISHED_UNAVAILABLE] = {"warren_hub_published_total", METRICS_COUNTER,
+                                          "Messages published by this node.", "result=\"unavailable\""},
+    [HUB_METRIC_PUBLISHED_BUSY] = {"warren_hub_published_total", METRICS_COUNTER, "Messages published by this node.",
+                                   "result=\"busy\""},
+    [HUB_METRIC_INTAKE_QUEUE] = {"warren_hub_intake_queue", METRICS_GAUGE,
+                                 "Bodies from the broker that are not handed over yet."},
+    [HUB_METRIC_LEASE_OK] = {"warren_hub_lease_renewals_total", METRICS_COUNTER, "Renewals of this node's lease.",
+                             "result=\"ok\""},
+    [HUB_METRIC_LEASE_UNAVAILABLE] = {"warren_hub_lease_renewals_total", METRICS_COUNTER,
+                                      "Renewals of this node's lease.", "result=\"unavailable\""},
+    [HUB_METRIC_LEASE_TAKEN] = {"warren_hub_lease_renewals_total", METRICS_COUNTER, "Renewals of this node's lease.",
+                                "result=\"taken\""},
+    [HUB_METRIC_ONLINE_EVENTS] = {"warren_hub_online_events_total", METRICS_COUNTER, "Online events published."},
+    [HUB_METRIC_CANARIES] = {"warren_hub_canaries_total", METRICS_COUNTER, "Canaries that came back."},
+};

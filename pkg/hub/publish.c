@@ -1,0 +1,74 @@
+/*
+ * Publishing: a port's message goes to the bus, the confirm goes back to the port.
+ *
+ * The message was built by the port. All channels are without positions, so the answer follows the broker's confirm.
+ */
+#include "hub/hub_internal.h"
+
+static int publish_result(struct hub *h, int bus_result)
+{
+    if (bus_result == 0) {
+        hub_count(h, HUB_METRIC_PUBLISHED_OK, 1);
+        return 0;
+    }
+    if (bus_result == BUS_E_BUSY) {
+        hub_count(h, HUB_METRIC_PUBLISHED_BUSY, 1);
+        return HUB_E_BUSY;
+    }
+    hub_count(h, HUB_METRIC_PUBLISHED_UNAVAILABLE, 1);
+    return bus_result < 0 ? bus_result : HUB_E_UNAVAILABLE;
+}
+
+static void publish_answer(struct hub *h, struct hub_request *r, int bus_result)
+{
+    int result = publish_result(h, bus_result);
+
+    if (r->kind == HUB_REQUEST_RELAY)
+        hub_request_free(r);
+    else
+        hub_request_answer(h, r, result);
+}
+
+static void on_published(struct bus_publication *p, int result)
+{
+    struct hub_request *r = container_of(p, struct hub_request, publish.publication);
+
+    publish_answer(r->letter.hub, r, result);
+}
+
+void hub_publish_handle(struct hub *h, struct hub_request *r)
+{
+    int result = BUS_E_UNAVAILABLE;
+
+    r->publish.publication = (struct bus_publication){
+        .message = r->publish.message,
+        .route = BUS_ROUTE_FANOUT,
+        .done = on_published,
+    };
+    if (!h->is_stopped)
+        result = bus_publish(h->bus, &r->publish.publication);
+    if (result)
+        publish_answer(h, r, result);
+}
+
+static void append_counted(struct buffer *out, struct slice s)
+{
+    buffer_append_uint64(out, s.size);
+    buffer_append_char(out, ':');
+    buffer_append_slice(out, s);
+}
+
+void hub_publish_key_id(struct slice channel, struct slice from, struct slice key, struct buffer *out)
+{
+    /*
+     * The lengths keep ("a", "bc") and ("ab", "c") apart, and '-' an absent sender from any name. The same triple gives
+     * the same id on every node, so each listener's node knows a repetition by its id.
+     */
+    buffer_append_text(out, "key/");
+    append_counted(out, channel);
+    if (slice_is_set(from))
+        append_counted(out, from);
+    else
+        buffer_append_char(out, '-');
+    buffer_append_slice(out, key);
+}

@@ -1,0 +1,387 @@
+/*
+ * Sessions on their loop.
+ *
+ * A subscription is in one of three states: asked for (on the session's list, no local channel), listening (local
+ * channel set), or left before the answer came (session NULL; the answer to the join turns into a leave). A room counts
+ * as joined from the moment it is asked for: the hub reads a loop's letters in order, so what a session sends behind
+ * its join arrives behind it.
+ */
+#include "hub/port_internal.h"
+
+static struct hub_subscription *subscription_new(struct hub_session *s, enum channel_kind kind, struct slice name)
+{
+    char storage[CHANNEL_MAX_BYTES];
+    struct slice channel = channel_format(kind, name, storage);
+    struct hub_subscription *sub = calloc(1, sizeof(*sub) + channel.size);
+
+    if (!sub)
+        return NULL;
+    sub->client = s->client;
+    sub->session = s;
+    sub->kind = kind;
+    sub->name_size = channel.size;
+    memcpy(sub->name, channel.data, channel.size);
+    list_init(&sub->link);
+    return sub;
+}
+
+static struct slice subscription_channel(const struct hub_subscription *sub)
+{
+    return slice_make(sub->name, sub->name_size);
+}
+
+static void subscription_attach(struct hub_subscription *sub)
+{
+    list_append(&sub->session->subscriptions, &sub->link);
+    sub->session->rooms += sub->kind == CHANNEL_KIND_ROOM;
+}
+
+/** The session has it no more. If the hub has answered, the hub hears of it now, else when the answer comes. */
+static void subscription_end(struct hub_port *p, struct hub_subscription *sub)
+{
+    sub->session->rooms -= sub->kind == CHANNEL_KIND_ROOM;
+    list_remove(&sub->link);
+    sub->session = NULL;
+    if (!sub->local)
+        return;
+    hub_local_remove(p, sub);
+    hub_letter_to_hub(p->hub, &sub->letter, hub_client_on_leave);
+}
+
+/** The hub's answer has come. Return: 0: it listens; HUB_E_NOT_JOINED: left meanwhile; or why not. The subscription
+ * lives after 0 only. */
+static int subscription_settle(struct hub_port *p, struct hub_subscription *sub, int result)
+{
+    bool is_counted = result == 0;
+
+    if (!result && !sub->session)
+        result = HUB_E_NOT_JOINED;
+    if (!result)
+        result = hub_local_add(p, sub);
+    if (!result)
+        return 0;
+    if (sub->session)
+        subscription_end(p, sub);
+    if (is_counted)
+        hub_letter_to_hub(p->hub, &sub->letter, hub_client_on_leave);
+    else
+        free(sub);
+    return result;
+}
+
+static struct hub_subscription *find_room(const struct hub_session *s, struct slice room)
+{
+    char storage[CHANNEL_MAX_BYTES];
+    struct slice channel;
+
+    if (room.size > NAME_MAX_BYTES)
+        return NULL;
+    channel = channel_format(CHANNEL_KIND_ROOM, room, storage);
+    list_for_each (it, &s->subscriptions) {
+        struct hub_subscription *sub = container_of(it, struct hub_subscription, link);
+
+        if (slice_equal(subscription_channel(sub), channel))
+            return sub;
+    }
+    return NULL;
+}
+
+/* ---- open and close ---- */
+
+static struct hub_client *client_new(struct hub_session *s, const struct hub_session_info *info)
+{
+    struct hub_client *c = calloc(1, sizeof(*c) + info->user.size + 1 + info->device.size + 1);
+
+    if (!c)
+        return NULL;
+    c->port_index = s->port->index;
+    memcpy(c->id, s->id, sizeof(c->id));
+    c->user_size = (uint16_t)info->user.size;
+    c->device_size = (uint16_t)info->device.size;
+    memcpy(c->names, info->user.data, info->user.size);
+    if (info->device.size)
+        memcpy(c->names + info->user.size + 1, info->device.data, info->device.size);
+    return c;
+}
+
+/** What a session has to have to begin; all or nothing. */
+static int session_prepare(struct hub_session *s, const struct hub_session_info *info, struct hub_request **ret_request)
+{
+    struct hub_request *r = hub_request_new(s->port, HUB_REQUEST_OPEN, 0);
+
+    s->client = client_new(s, info);
+    if (!r || !s->client)
+        goto out_of_memory;
+    r->listen.client = s->client;
+    r->listen.subscriptions[0] = subscription_new(s, CHANNEL_KIND_USER, info->user);
+    if (!r->listen.subscriptions[0])
+        goto out_of_memory;
+    if (slice_is_set(info->room)) {
+        r->listen.subscriptions[1] = subscription_new(s, CHANNEL_KIND_ROOM, info->room);
+        if (!r->listen.subscriptions[1])
+            goto out_of_memory;
+    }
+    *ret_request = r;
+    return 0;
+
+out_of_memory:
+    if (r)
+        free(r->listen.subscriptions[0]);
+    free(r);
+    free(s->client);
+    s->client = NULL;
+    return -ENOMEM;
+}
+
+int hub_session_open(struct hub_session *s, struct hub_port *p, const struct hub_session_info *info,
+                     const struct hub_sink_ops *sink)
+{
+    struct hub_request *r;
+    int result;
+
+    assert(info->user.size > 0 && info->user.size <= NAME_MAX_BYTES && info->device.size <= NAME_MAX_BYTES);
+    *s = (struct hub_session){.port = p, .sink = sink};
+    list_init(&s->subscriptions);
+    list_init(&s->requests);
+    id_generate(s->id);
+    result = session_prepare(s, info, &r);
+    if (result)
+        return result;
+    s->names = s->client->names;
+    s->user_size = s->client->user_size;
+    s->device_size = s->client->device_size;
+    for (size_t i = 0; i < BASE_ARRAY_SIZE(r->listen.subscriptions) && r->listen.subscriptions[i]; i++)
+        subscription_attach(r->listen.subscriptions[i]);
+    hub_port_link_session(p, s);
+    hub_request_send(r, s, SLICE_NONE);
+    return 0;
+}
+
+/** Tells the hub that the session is over; behind all leaves, and once. */
+static void client_end(struct hub_port *p, struct hub_client *c)
+{
+    hub_letter_to_hub(p->hub, &c->letter, hub_client_on_end);
+}
+
+void hub_session_close(struct hub_session *s)
+{
+    struct hub_port *p = s->port;
+    bool is_opening = false;
+
+    assert(!s->is_closed);
+    s->is_closed = true;
+    s->is_open = false;
+    while (!list_is_empty(&s->subscriptions))
+        subscription_end(p, container_of(s->subscriptions.next, struct hub_subscription, link));
+    for (struct list *it; (it = list_pop(&s->requests));) {
+        struct hub_request *r = container_of(it, struct hub_request, link);
+
+        r->session = NULL;
+        is_opening |= r->kind == HUB_REQUEST_OPEN;
+    }
+    s->open_requests = 0;
+    hub_port_unlink_session(p, s);
+    /* With the opening under way the client goes when its answer comes. */
+    if (!is_opening)
+        client_end(p, s->client);
+    s->client = NULL;
+    s->names = NULL;
+    s->user_size = s->device_size = 0;
+}
+
+struct slice hub_session_user(const struct hub_session *s)
+{
+    return slice_make(s->names, s->user_size);
+}
+
+struct slice hub_session_device(const struct hub_session *s)
+{
+    return s->device_size ? slice_make(s->names + s->user_size + 1, s->device_size) : SLICE_NONE;
+}
+
+/* ---- rooms ---- */
+
+int hub_session_join(struct hub_session *s, struct slice room, bool has_since base_unused,
+                     uint64_t since_epoch base_unused, uint64_t since_offset base_unused, struct slice tag)
+{
+    bool is_joined = find_room(s, room) != NULL;
+    struct hub_request *r;
+
+    if (!is_joined && s->rooms >= (uint64_t)s->port->hub->config.rooms_per_session)
+        return HUB_E_QUOTA;
+    if (is_joined) {
+        r = hub_request_new(s->port, HUB_REQUEST_REJOIN, room.size + 1);
+        if (!r)
+            return -ENOMEM;
+        memcpy(r->text, room.data, room.size);
+        hub_request_send(r, s, tag);
+        return 0;
+    }
+    r = hub_request_new(s->port, HUB_REQUEST_JOIN, 0);
+    if (!r)
+        return -ENOMEM;
+    r->listen.client = s->client;
+    r->listen.subscriptions[0] = subscription_new(s, CHANNEL_KIND_ROOM, room);
+    if (!r->listen.subscriptions[0]) {
+        hub_request_free(r);
+        return -ENOMEM;
+    }
+    subscription_attach(r->listen.subscriptions[0]);
+    hub_request_send(r, s, tag);
+    return 0;
+}
+
+int hub_session_leave(struct hub_session *s, struct slice room)
+{
+    struct hub_subscription *sub = find_room(s, room);
+
+    if (!sub)
+        return HUB_E_NOT_JOINED;
+    subscription_end(s->port, sub);
+    return 0;
+}
+
+bool hub_session_is_joined(const struct hub_session *s, struct slice room)
+{
+    return find_room(s, room) != NULL;
+}
+
+/* ---- sending and asking ---- */
+
+int hub_session_send(struct hub_session *s, struct slice room, const struct hub_send *send, struct slice tag)
+{
+    const struct hub_subscription *sub = find_room(s, room);
+    bool is_relay = send->kind == MESSAGE_KIND_RELAY;
+    struct message envelope = {.from = hub_session_user(s)};
+    char id[ID_TEXT_SIZE + 24];
+    struct hub_request *r;
+    int result;
+
+    if (!sub)
+        return HUB_E_NOT_JOINED;
+    envelope.channel = subscription_channel(sub);
+    if (is_relay) {
+        int size = snprintf(id, sizeof(id), "%s/%llu", s->id, (unsigned long long)s->port->relays++);
+
+        envelope.id = slice_make(id, (size_t)size);
+    }
+    result = hub_request_new_publish(s->port, is_relay ? HUB_REQUEST_RELAY : HUB_REQUEST_PUBLISH, &envelope, send, &r);
+    if (!result)
+        hub_request_send(r, is_relay ? NULL : s, tag);
+    return result;
+}
+
+int hub_session_whisper(struct hub_session *s, struct slice user, const struct hub_send *send, struct slice tag)
+{
+    char storage[CHANNEL_MAX_BYTES];
+    const struct message envelope = {
+        .channel = channel_format(CHANNEL_KIND_USER, user, storage),
+        .from = hub_session_user(s),
+    };
+    struct hub_request *r;
+    int result = hub_request_new_publish(s->port, HUB_REQUEST_PUBLISH, &envelope, send, &r);
+
+    if (!result)
+        hub_request_send(r, s, tag);
+    return result;
+}
+
+int hub_session_online(struct hub_session *s, struct slice room, uint64_t limit, struct slice after, struct slice tag)
+{
+    struct hub_request *r;
+    int result = hub_request_new_room(s->port, room, limit, after, &r);
+
+    if (!result)
+        hub_request_send(r, s, tag);
+    return result;
+}
+
+/* ---- answers ---- */
+
+static void on_opened(struct hub_request *r, struct hub_session *s)
+{
+    struct hub_channel_state states[3];
+    size_t count = 0;
+    int result = r->result;
+
+    for (size_t i = 0; i < BASE_ARRAY_SIZE(r->listen.subscriptions); i++) {
+        struct hub_subscription *sub = r->listen.subscriptions[i];
+        int settled = sub ? subscription_settle(r->port, sub, r->result) : HUB_E_NOT_JOINED;
+
+        if (!settled)
+            states[count++] = (struct hub_channel_state){.channel = subscription_channel(sub)};
+        else if (settled < 0)
+            result = settled;
+        if (i == 0)
+            states[count++] = (struct hub_channel_state){.channel = CHANNEL_ALL};
+    }
+    if (!s) {
+        client_end(r->port, r->listen.client);
+        return;
+    }
+    s->is_open = result == 0;
+    s->sink->on_open(s, result, result ? NULL : states, result ? 0 : count);
+}
+
+static void on_joined(struct hub_request *r, struct hub_session *s)
+{
+    struct hub_subscription *sub = r->listen.subscriptions[0];
+    struct hub_channel_state state = {0};
+    int result = subscription_settle(r->port, sub, r->result);
+
+    if (!s)
+        return;
+    if (!result)
+        state.channel = subscription_channel(sub);
+    s->sink->on_joined(s, slice_make(r->tag, r->tag_size), result, &state);
+}
+
+static void on_rejoined(struct hub_request *r, struct hub_session *s)
+{
+    struct hub_subscription *sub = s ? find_room(s, slice_from(r->text)) : NULL;
+    struct hub_channel_state state = {0};
+
+    if (!s)
+        return;
+    if (sub)
+        state.channel = subscription_channel(sub);
+    s->sink->on_joined(s, slice_make(r->tag, r->tag_size), sub ? r->result : HUB_E_NOT_JOINED, &state);
+}
+
+void hub_session_on_answer(struct hub_request *r)
+{
+    struct hub_session *s = r->session;
+    struct slice tag = slice_make(r->tag, r->tag_size);
+    const struct hub_page *page;
+
+    if (s) {
+        list_remove(&r->link);
+        s->open_requests--;
+    }
+    switch (r->kind) {
+    case HUB_REQUEST_OPEN:
+        on_opened(r, s);
+        break;
+    case HUB_REQUEST_JOIN:
+        on_joined(r, s);
+        break;
+    case HUB_REQUEST_REJOIN:
+        on_rejoined(r, s);
+        break;
+    case HUB_REQUEST_PUBLISH:
+        if (s)
+            s->sink->on_sent(s, tag, r->result, r->publish.message->id, 0, 0);
+        break;
+    case HUB_REQUEST_ROOM:
+        page = &r->room.page;
+        if (s)
+            s->sink->on_online(s, tag, r->result, page->count, page->users, page->user_count,
+                               page->has_next ? page->users[page->user_count - 1] : SLICE_NONE);
+        break;
+    case HUB_REQUEST_RELAY:
+    case HUB_REQUEST_USER:
+    case HUB_REQUEST_NODES:
+        assert(false);
+        break;
+    }
+}
