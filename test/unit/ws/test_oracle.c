@@ -106,7 +106,9 @@ static void oracle_feed(struct slice bytes, size_t zeros, struct buffer *out)
 
     assert_int_equal(wslay_event_context_server_init(&ctx, &callbacks, &o), 0);
     wslay_event_config_set_max_recv_msg_length(ctx, MESSAGE_MAX);
-    r = wslay_event_recv(ctx);
+    do
+        r = wslay_event_recv(ctx); /* ends early where a read gave less than a header */
+    while (r == 0 && wslay_event_get_read_enabled(ctx) && o.bytes.size + o.zeros > 0);
     assert_true(r == 0 ||
                 r == WSLAY_ERR_CALLBACK_FAILURE); /* so it reports a broken header too; our callbacks do not fail */
     if (r) {
