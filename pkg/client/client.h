@@ -19,24 +19,27 @@ struct client_socket_ops {
     /** A whole message; valid during the call. */
     void (*on_message)(struct client_socket *c, enum ws_opcode opcode, struct slice payload);
     /**
-     * It is over (also when it never opened). @code: the peer's close code, WS_CLOSE_ABNORMAL without one. @http_status: of a refused upgrade,
-     * else 0. @text: reason or error, valid during the call. The owner may free it now (client_socket_free()).
+     * It is over (also when it never opened). @code: the peer's close code, WS_CLOSE_ABNORMAL without one.
+     * @http_status: of a refused upgrade, else 0. @text: reason or error, valid during the call. The owner may free it
+     * now (client_socket_free()).
      */
     void (*on_closed)(struct client_socket *c, unsigned code, unsigned http_status, struct slice text);
 };
 
 struct client_socket_options {
-    const char *url;          /* ws:// or wss:// with numeric host or localhost */
-    const char *subprotocol;  /* NULL: none */
-    const char *headers;      /* further header lines, each ended by CRLF; NULL: none */
-    struct net_tls *tls;      /* for wss; NULL: one that verifies nothing (tests, bench) is not assumed: wss needs it */
+    const char *url;         /* ws:// or wss:// with numeric host or localhost */
+    const char *subprotocol; /* NULL: none */
+    const char *headers;     /* further header lines, each ended by CRLF; NULL: none */
+    struct net_tls *tls;     /* for wss; NULL: one that verifies nothing (tests, bench) is not assumed: wss needs it */
     uint32_t max_message_bytes; /* 0: 16 MiB */
-    uint32_t timeout_ms;      /* connect and upgrade; 0: 10,000 */
+    uint32_t timeout_ms;        /* connect and upgrade; 0: 10,000 */
 };
 
-/** Begins to connect. Return: 0: on_open or on_closed will come; -EINVAL with *ret_error saying what is wrong with the URL; -errno. */
-int client_socket_new(struct net_loop *n, const struct client_socket_options *options, const struct client_socket_ops *ops,
-                      void *userdata, const char **ret_error, struct client_socket **ret_socket) base_must_check;
+/** Begins to connect. Return: 0: on_open or on_closed will come; -EINVAL with *ret_error saying what is wrong with the
+ * URL; -errno. */
+int client_socket_new(struct net_loop *n, const struct client_socket_options *options,
+                      const struct client_socket_ops *ops, void *userdata, const char **ret_error,
+                      struct client_socket **ret_socket) base_must_check;
 void *client_socket_userdata(const struct client_socket *c);
 bool client_socket_is_open(const struct client_socket *c);
 /** Masked, as a client must. 0; -ENOTCONN; -ENOMEM. */
@@ -54,6 +57,10 @@ struct client_socket *client_socket_free(struct client_socket *c);
  * Return: 0 with *ret_status and the body appended to @body; OUTBOUND_E_* with a sentence in @error; negative.
  */
 int client_http_fetch(const char *method, const char *url, const char *content_type, struct slice request_body,
-                      uint64_t timeout_ms, unsigned *ret_status, struct buffer *body, struct buffer *error) base_must_check;
+                      uint64_t timeout_ms, unsigned *ret_status, struct buffer *body,
+                      struct buffer *error) base_must_check;
+
+/** Appends @name as one percent-encoded segment of a path. */
+void client_path_append(struct buffer *path, struct slice name);
 
 #endif

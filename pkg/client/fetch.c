@@ -1,5 +1,6 @@
 /* One blocking HTTP request for commands: a loop of its own that runs until the answer is there. */
 #include "client/client.h"
+#include "http/http.h"
 #include "outbound/outbound.h"
 
 struct fetch {
@@ -51,4 +52,9 @@ int client_http_fetch(const char *method, const char *url, const char *content_t
     outbound_free(outbound);
     loop_free(f.loop);
     return result;
+}
+
+void client_path_append(struct buffer *path, struct slice name)
+{
+    http_percent_encode(name, path);
 }
