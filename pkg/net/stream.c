@@ -358,6 +358,7 @@ static void stream_connected(struct net_stream *s)
         net_stream_end_errno(s, error);
     } else if (s->ssl) {
         stream_set_state(s, STREAM_HANDSHAKE);
+        s->want_write = true; /* we speak first, in the next turn if this one has no room */
         stream_handshake(s);
     } else {
         stream_open(s);

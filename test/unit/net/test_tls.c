@@ -243,6 +243,40 @@ static void test_pause_within_a_record(void **state)
     peer_abort(&t->f, &client);
 }
 
+struct crowd {
+    struct peer servers[3 * NET_HANDSHAKES_PER_TURN];
+    struct peer clients[3 * NET_HANDSHAKES_PER_TURN];
+};
+
+static bool crowd_is_served(void *userdata)
+{
+    struct crowd *c = userdata;
+
+    for (size_t i = 0; i < BASE_ARRAY_SIZE(c->clients); i++)
+        if (c->clients[i].in.size < 2)
+            return false;
+    return true;
+}
+
+/* More newcomers than a turn has handshakes for: all come through, on both sides. */
+static void test_crowd(void **state)
+{
+    struct tls_fixture *t = *state;
+    static struct crowd c;
+
+    memset(&c, 0, sizeof(c));
+    for (size_t i = 0; i < BASE_ARRAY_SIZE(c.clients); i++) {
+        c.servers[i].echo = true;
+        connect_pair(t, &c.servers[i], &c.clients[i], "warren.test");
+        assert_int_equal(net_stream_send_bytes(&c.clients[i].stream, SLICE_LITERAL("me")), 0);
+    }
+    run_until(&t->f, crowd_is_served, &c);
+    for (size_t i = 0; i < BASE_ARRAY_SIZE(c.clients); i++) {
+        peer_abort(&t->f, &c.servers[i]);
+        peer_abort(&t->f, &c.clients[i]);
+    }
+}
+
 static void test_wrong_name(void **state)
 {
     struct tls_fixture *t = *state;
@@ -493,6 +527,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_records_are_coalesced, setup, teardown),
         cmocka_unit_test_setup_teardown(test_slow_reader, setup, teardown),
         cmocka_unit_test_setup_teardown(test_pause_within_a_record, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_crowd, setup, teardown),
         cmocka_unit_test_setup_teardown(test_wrong_name, setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_verification, setup, teardown),
         cmocka_unit_test_setup_teardown(test_unknown_authority, setup, teardown),
