@@ -45,9 +45,9 @@ static int build_loops(struct server *s)
     if (!result)
         result = loop_new("hub", &s->hub_loop);
     for (size_t i = 0; !result && i < wanted; i++) {
-        char name[16];
+        char name[32];
 
-        (void)snprintf(name, sizeof(name), "worker-%zu", i);
+        (void)snprintf(name, sizeof(name), "worker-%zu", i); /* at most worker-255: a thread's name has 15 bytes */
         result = loop_new(name, &s->workers[i]);
         if (!result)
             s->worker_count++;
