@@ -55,7 +55,8 @@ struct config_option {
     const char *const *choices; /* ended by NULL */
     /**
      * A further check; NULL if @value is good, else what was expected, e.g. "expected ip:port". May be NULL. Of a list
-     * it sees each item. It is not asked about an empty text or list where the default is empty: that means "not set".
+     * it sees each item. It is not asked about an empty text or list where the default is empty (that means "not
+     * set"); else @value may be empty.
      */
     const char *(*check)(struct slice value);
     enum config_secrecy secrecy;

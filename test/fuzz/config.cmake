@@ -1,0 +1,1 @@
+warren_fuzz_target(config warren_config warren_base)
