@@ -33,8 +33,8 @@ struct proto_position {
 
 struct proto_op {
     enum proto_op_kind kind;
-    struct slice
-        id; /* as the client wrote it (a JSON number or string), to be given back; not set: only errors are answered */
+    /** As the client wrote it (a JSON number or string), to be given back. Not set: only errors are answered. */
+    struct slice id;
     struct slice room; /* join, leave, send, online */
     struct slice user; /* whisper */
     struct slice data; /* send, whisper: the value byte for byte */
