@@ -1,0 +1,1 @@
+warren_fuzz_target(http warren_http warren_base)

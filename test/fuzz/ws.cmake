@@ -1,0 +1,1 @@
+warren_fuzz_target(ws warren_ws warren_base)
