@@ -114,7 +114,7 @@ void world_until_down(struct world_store *ws)
 void world_close(struct world_store *ws)
 {
     store_stop(ws->store);
-    store_free(ws->store);
+    ws->store = store_free(ws->store);
     free(ws->config.url);
 }
 

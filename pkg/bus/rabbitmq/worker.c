@@ -91,8 +91,11 @@ void rabbitmq_worker_notify(struct rabbitmq_worker *w)
 
 static void log_edge(struct rabbitmq_worker *w, enum rabbitmq_link before, enum rabbitmq_link link, const char *detail)
 {
+    bool is_failure = link == RABBITMQ_LINK_DOWN || link == RABBITMQ_LINK_LOCKED;
     uint64_t suppressed;
 
+    if (is_failure && !log_limit_pass(&w->log_limit, clock_monotonic_ms(), &suppressed) && link == before)
+        return;
     if (link == RABBITMQ_LINK_UP && before == RABBITMQ_LINK_BLOCKED) {
         log_event(LOG_NOTICE, "broker takes publications again", LOG_TEXT("broker", w->connection.broker));
     } else if (link == RABBITMQ_LINK_UP) {
@@ -102,8 +105,6 @@ static void log_edge(struct rabbitmq_worker *w, enum rabbitmq_link before, enum 
     } else if (link == RABBITMQ_LINK_BLOCKED) {
         log_event(LOG_WARNING, "broker blocks publishers", LOG_TEXT("broker", w->connection.broker),
                   LOG_TEXT("reason", detail));
-    } else if (link == before && !log_limit_pass(&w->log_limit, clock_monotonic_ms(), &suppressed)) {
-        return;
     } else if (link == RABBITMQ_LINK_LOCKED) {
         log_event(LOG_WARNING, "the queue's name is held by another live node or a dead connection; retrying",
                   LOG_TEXT("queue", w->bus->queue), LOG_TEXT("broker", w->connection.broker),
