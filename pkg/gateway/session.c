@@ -30,8 +30,7 @@ static struct proto_channel_state state_of(const struct hub_channel_state *state
     };
 }
 
-/** An answer came: there may be room for further requests. The one being answered may still count among the open ones.
- */
+/** An answer came: there may be room for further requests. */
 static void go_on(struct gateway_connection *c)
 {
     if (c->is_held && c->state == GATEWAY_STATE_OPEN &&
