@@ -131,6 +131,13 @@ bool config_value_parse_bool(struct slice text, bool *ret_value) base_must_check
 /** Appends @text in quotes for a sentence: control characters escaped, cut when long. */
 void config_write_quoted(struct slice text, struct buffer *out);
 
+/* shown.c */
+
+/** One text (of a list: one item) as it may be shown. */
+void config_write_shown(const struct config_option *option, struct slice text, struct buffer *out);
+/** The whole text as it may be shown; numbers in their unit. */
+void config_write_text(const struct config_option *option, struct slice text, struct buffer *out);
+
 /* nearest.c */
 
 /** The known full key nearest to @full, written into @storage; not set if none is near. */

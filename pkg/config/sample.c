@@ -1,84 +1,10 @@
 /*
- * What is told about a configuration: the documented sample file, and the state as JSON.
- *
- * Both come from the rows and the texts, so they cannot disagree with what is parsed. A secret's text never gets out:
- * of a URL the password is replaced, anything else is replaced whole.
+ * The documented sample file. It comes from the rows and the texts, so it cannot disagree with what is parsed: read
+ * back, it means the same configuration, but for the secrets, whose lines are comments.
  */
-#include "base/json.h"
 #include "config/config_internal.h"
 
 #define COLUMNS 100
-#define MASK "***"
-
-/** Where in a URL the password is; empty and not set if there is none. Anything between the first ':' behind "//" and
- * the last '@'. */
-static struct slice url_password(struct slice url)
-{
-    const char *scheme = memmem(url.data, url.size, "://", 3);
-    size_t start = scheme ? (size_t)(scheme - url.data) + 3 : 0;
-    const char *at = url.size > start ? memrchr(url.data + start, '@', url.size - start) : NULL;
-    const char *colon = at ? memchr(url.data + start, ':', (size_t)(at - url.data) - start) : NULL;
-
-    /* A password with an unescaped '/' would hide from a stricter reading: rather too much is masked than too little.
-     */
-    return colon ? slice_make(colon + 1, (size_t)(at - colon) - 1) : SLICE_NONE;
-}
-
-static void write_masked_url(struct slice url, struct buffer *out)
-{
-    struct slice password = url_password(url);
-
-    if (!slice_is_set(password)) {
-        buffer_append_slice(out, url);
-        return;
-    }
-    buffer_append(out, url.data, (size_t)(password.data - url.data));
-    buffer_append_text(out, MASK);
-    buffer_append_slice(out, slice_skip(url, (size_t)(password.data + password.size - url.data)));
-}
-
-/** One text (of a list: one item) as it may be shown. */
-static void write_shown(const struct config_option *option, struct slice text, struct buffer *out)
-{
-    if (option->secrecy == CONFIG_SECRET_URL)
-        write_masked_url(text, out);
-    else if (option->secrecy == CONFIG_SECRET && text.size > 0)
-        buffer_append_text(out, MASK);
-    else
-        buffer_append_slice(out, text);
-}
-
-/** The whole text as it may be shown; numbers in their unit. */
-static void write_text(const struct config_option *option, struct slice text, struct buffer *out)
-{
-    struct slice rest = text, item;
-    const char *comma = "";
-    int64_t number;
-    bool boolean;
-
-    switch (option->type) {
-    case CONFIG_BOOL:
-        buffer_append_text(out, config_value_parse_bool(text, &boolean) && boolean ? "yes" : "no");
-        break;
-    case CONFIG_INTEGER:
-    case CONFIG_BYTES:
-    case CONFIG_DURATION:
-        if (config_value_parse_number(option->type, text, &number))
-            config_value_write_number(option->type, number, out);
-        break;
-    case CONFIG_TEXT:
-    case CONFIG_CHOICE:
-        write_shown(option, text, out);
-        break;
-    case CONFIG_LIST:
-        while (text.size > 0 && slice_split(&rest, ',', &item)) {
-            buffer_append_text(out, comma);
-            write_shown(option, slice_trim(item), out);
-            comma = ", ";
-        }
-        break;
-    }
-}
 
 /** Appends @text as lines of a comment of at most COLUMNS columns, broken at spaces. */
 static void write_comment(struct slice text, struct buffer *out)
@@ -136,7 +62,7 @@ static void write_option_comment(const struct config_option *option, struct slic
     config_value_write_expected(option, &text);
     buffer_append_text(&text, "; default: ");
     if (option->default_text && *option->default_text)
-        write_text(option, slice_from(option->default_text), &text);
+        config_write_text(option, slice_from(option->default_text), &text);
     else
         buffer_append_text(&text, "none");
     buffer_append_char(&text, '.');
@@ -170,9 +96,9 @@ static void write_sample_option(const struct config_option *option, const struct
     if (is_file)
         buffer_append_text(&text, winner->text);
     else if (winner)
-        write_text(option, slice_from(winner->text), &text);
+        config_write_text(option, slice_from(winner->text), &text);
     else
-        write_text(option, slice_from(option->default_text ? option->default_text : ""), &text);
+        config_write_text(option, slice_from(option->default_text ? option->default_text : ""), &text);
     write_value(buffer_slice(&text), out);
     buffer_append_text(out, "\n\n");
     if (buffer_error(&text) && !out->error)
@@ -241,72 +167,4 @@ void config_write_sample(const struct config *c, struct buffer *out)
     }
     for (size_t i = 0; i < c->family_count; i++)
         write_sample_family(c, c->families[i], out);
-}
-
-/** A value in JSON's own type where it has one; sizes and durations as texts with their unit. */
-static void write_json_value(struct json_writer *w, const struct config_option *option, struct slice text,
-                             struct buffer *scratch)
-{
-    struct slice rest = text, item;
-    int64_t number = 0;
-    bool boolean = false;
-
-    if (option->type == CONFIG_BOOL && config_value_parse_bool(text, &boolean)) {
-        json_write_bool(w, boolean);
-    } else if (option->type == CONFIG_INTEGER && config_value_parse_number(option->type, text, &number)) {
-        json_write_int64(w, number);
-    } else if (option->type == CONFIG_LIST) {
-        json_write_array_begin(w);
-        while (text.size > 0 && slice_split(&rest, ',', &item)) {
-            buffer_reset(scratch, SIZE_MAX);
-            write_shown(option, slice_trim(item), scratch);
-            json_write_string(w, buffer_slice(scratch));
-        }
-        json_write_array_end(w);
-    } else {
-        buffer_reset(scratch, SIZE_MAX);
-        write_text(option, text, scratch);
-        json_write_string(w, buffer_slice(scratch));
-    }
-    if (buffer_error(scratch) && !w->out->error)
-        w->out->error = buffer_error(scratch);
-}
-
-static void write_json_option(struct json_writer *w, const struct config_section *s, size_t index,
-                              struct buffer *scratch)
-{
-    const struct config_option *option = &s->options[index];
-    const struct config_setting *setting = &s->settings[index];
-    const struct config_slot *winner = config_winner(setting);
-
-    json_write_object_begin(w);
-    buffer_reset(scratch, SIZE_MAX);
-    config_write_key(s, option, scratch);
-    json_write_member_string(w, "key", buffer_slice(scratch));
-    json_write_name(w, "value");
-    write_json_value(w, option, config_text(setting, option), scratch);
-    json_write_member_text(w, "source", winner ? winner->where : "default");
-    json_write_name(w, "default");
-    write_json_value(w, option, slice_from(option->default_text ? option->default_text : ""), scratch);
-    json_write_member_bool(w, "reloadable", option->reloadable);
-    json_write_member_text(w, "help", option->help ? option->help : "");
-    json_write_object_end(w);
-}
-
-void config_write_json(const struct config *c, struct buffer *out)
-{
-    struct buffer scratch = {0};
-    struct json_writer w;
-
-    json_writer_init(&w, out);
-    json_write_object_begin(&w);
-    json_write_name(&w, "options");
-    json_write_array_begin(&w);
-    for (size_t i = 0; i < c->section_count; i++) {
-        for (size_t k = 0; k < c->sections[i]->count; k++)
-            write_json_option(&w, c->sections[i], k, &scratch);
-    }
-    json_write_array_end(&w);
-    json_write_object_end(&w);
-    buffer_deinit(&scratch);
 }
