@@ -149,7 +149,7 @@ static struct fault judge_name(struct proto_decoder *d, struct json_value value,
         buffer_append_int64(&d->scratch, number); /* not the text: -0 is 0 */
         name = slice_make(d->scratch.data + start, d->scratch.size - start);
     } else {
-        return fault_make(PROTO_ERROR_BAD_NAME, "expected a string or an integer");
+        return fault_make(PROTO_ERROR_BAD_NAME, "must be a string or an integer");
     }
     reason = name_check(name);
     if (reason)
@@ -165,7 +165,7 @@ static struct fault judge_key(struct proto_decoder *d, struct json_value value, 
 
     static_assert(PROTO_KEY_MAX_BYTES == NAME_MAX_BYTES, "keys are held to the rule for names");
     if (value.type != JSON_STRING)
-        return fault_make(PROTO_ERROR_BAD_REQUEST, "expected a string");
+        return fault_make(PROTO_ERROR_BAD_REQUEST, "must be a string");
     key = decode_string(d, value);
     reason = name_check(key);
     if (reason)
@@ -189,7 +189,7 @@ static bool parse_epoch(struct json_value value, uint64_t *ret_epoch)
 
 static struct fault judge_since(struct proto_decoder *d, struct json_value value, struct proto_position *ret_position)
 {
-    struct fault bad = fault_make(PROTO_ERROR_BAD_REQUEST, "expected an object like {\"epoch\":\"1\",\"offset\":17}");
+    struct fault bad = fault_make(PROTO_ERROR_BAD_REQUEST, "must be an object like {\"epoch\":\"1\",\"offset\":17}");
     bool has_epoch = false, has_offset = false;
     struct proto_position position = {0};
     struct json_value member;
@@ -247,12 +247,12 @@ static struct fault judge_member(struct proto_decoder *d, enum member member, st
         return fault;
     case MEMBER_BINARY:
         if (value.type != JSON_BOOL)
-            return fault_make(PROTO_ERROR_BAD_REQUEST, "expected true or false");
+            return fault_make(PROTO_ERROR_BAD_REQUEST, "must be true or false");
         op->is_binary = slice_equal_text(value.text, "true");
         break;
     case MEMBER_LIMIT:
         if (!json_number_int64(value, 0, INT64_MAX, &number))
-            return fault_make(PROTO_ERROR_BAD_REQUEST, "expected a whole number");
+            return fault_make(PROTO_ERROR_BAD_REQUEST, "must be a whole number");
         op->limit = (uint64_t)number;
         break;
     case MEMBER_ID:

@@ -1,0 +1,1 @@
+warren_fuzz_target(proto warren_proto warren_base)
