@@ -7,22 +7,18 @@
  */
 #include "ws/ws.h"
 
-typedef uint64_t block __attribute__((vector_size(32)));
+typedef uint64_t block __attribute__((vector_size(16), aligned(1), may_alias));
 
 void ws_mask(void *data, size_t size, const uint8_t masking_key[4], size_t phase)
 {
     uint8_t key[8], *at = data;
     uint64_t word, key_word;
-    block words;
 
     for (size_t i = 0; i < sizeof(key); i++)
         key[i] = masking_key[(phase + i) & 3];
     memcpy(&key_word, key, sizeof(key_word));
-    for (; size >= sizeof(words); size -= sizeof(words), at += sizeof(words)) {
-        memcpy(&words, at, sizeof(words));
-        words ^= key_word;
-        memcpy(at, &words, sizeof(words));
-    }
+    for (; size >= sizeof(block); size -= sizeof(block), at += sizeof(block))
+        *(block *)at ^= key_word;
     for (; size >= sizeof(word); size -= sizeof(word), at += sizeof(word)) {
         memcpy(&word, at, sizeof(word));
         word ^= key_word;

@@ -137,6 +137,20 @@ static size_t random_text(char *to, size_t max)
     return size;
 }
 
+static bool wasteful; /* whether frames may have longer headers than they need */
+
+static size_t wasteful_header(char *header, unsigned opcode, bool fin, size_t size, const uint8_t *key)
+{
+    size_t length = one_in(2) ? 2 : 8;
+
+    header[0] = (char)(uint8_t)((fin ? 0x80u : 0) | opcode);
+    header[1] = (char)(length == 2 ? 0xfe : 0xff);
+    for (size_t i = 0; i < length; i++)
+        header[2 + i] = (char)(uint8_t)((uint64_t)size >> (8 * (length - 1 - i)));
+    memcpy(header + 2 + length, key, 4);
+    return 2 + length + 4;
+}
+
 static void append_frame(struct buffer *out, unsigned opcode, bool fin, const char *payload, size_t size)
 {
     char header[WS_HEADER_MAX_BYTES];
@@ -146,6 +160,8 @@ static void append_frame(struct buffer *out, unsigned opcode, bool fin, const ch
     for (size_t i = 0; i < sizeof(key); i++)
         key[i] = (uint8_t)below(256);
     n = ws_header_write(header, (enum ws_opcode)opcode, fin, 0, size, key);
+    if (wasteful && one_in(20))
+        n = wasteful_header(header, opcode, fin, size, key);
     buffer_append(out, header, n);
     buffer_append(out, payload, size);
     assert_int_equal(buffer_error(out), 0);
@@ -198,13 +214,14 @@ static void append_message(struct buffer *out)
 
 static void random_stream(struct buffer *out, bool mutated)
 {
+    wasteful = mutated && one_in(4);
     for (uint64_t n = 1 + below(6); n > 0; n--) {
         if (one_in(3))
             append_control(out);
         else
             append_message(out);
     }
-    for (uint64_t n = mutated ? 1 + below(3) : 0; n > 0; n--)
+    for (uint64_t n = mutated && !wasteful ? 1 + below(3) : 0; n > 0; n--)
         out->data[below(one_in(2) && out->size > 16 ? 16 : out->size)] ^= (char)(1u << below(8));
     if (one_in(4))
         buffer_truncate(out, below(out->size + 1));
