@@ -1,9 +1,8 @@
 /*
  * Masking (RFC 6455 section 5.3): XOR with a key of four bytes, repeated.
  *
- * Blocks of four 8-byte words are one vector to the compiler, which makes of it what the target has; then single words,
- * then bytes. The key is turned to the phase first, so that word after word begins with the same key byte. The bytes
- * may lie anywhere.
+ * Pairs of 8-byte words are one vector, as wide as every 64-bit target has them; then come a word and single bytes. The
+ * key is turned to the phase first, so that word after word begins with the same key byte. The bytes may lie anywhere.
  */
 #include "ws/ws.h"
 
