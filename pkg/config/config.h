@@ -56,7 +56,7 @@ struct config_option {
     /**
      * A further check; NULL if @value is good, else what was expected, e.g. "expected ip:port". May be NULL. Of a list
      * it sees each item. It is not asked about an empty text or list where the default is empty (that means "not
-     * set"); else @value may be empty.
+     * set"); elsewhere @value may be empty, and an empty list is asked about once.
      */
     const char *(*check)(struct slice value);
     enum config_secrecy secrecy;

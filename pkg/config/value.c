@@ -191,9 +191,9 @@ static const char *run_check(const struct config_option *option, struct slice te
     struct slice rest = text, item;
     const char *expected;
 
-    if (option->type != CONFIG_LIST)
+    if (option->type != CONFIG_LIST || text.size == 0)
         return option->check ? option->check(text) : NULL;
-    while (text.size > 0 && slice_split(&rest, ',', &item)) {
+    while (slice_split(&rest, ',', &item)) {
         item = slice_trim(item);
         if (item.size == 0)
             return "expected a list separated by commas without an empty item";

@@ -61,6 +61,7 @@ static const struct bad_file bad_files[] = {
     {"[route.a]\ndialect = stomp\n", "w.conf:2: route.a.dialect: expected one of json, live, got \"stomp\"\n"},
     /* a secret is not repeated */
     {"[amqp]\nurl = amqp://h/, http://u:hunter2@h/\n", "w.conf:2: amqp.url: expected a URL such as amqp://127.0.0.1/\n"},
+    {"[amqp]\nurl =\n", "w.conf:2: amqp.url: expected a URL such as amqp://127.0.0.1/\n"},
     {"[amqp]\nurl = amqp://h/,,amqp://g/\n",
      "w.conf:2: amqp.url: expected a list separated by commas without an empty item\n"},
     {"[redis]\npassword_file =\n", "w.conf:2: redis.password_file: expected the path of a file\n"},
