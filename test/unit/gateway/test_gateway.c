@@ -1,10 +1,12 @@
 /* A whole gateway and hub on real sockets, seen by clients that send bytes. */
+#include "support/alloc.h"
 #include "unit/gateway/node.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -442,6 +444,43 @@ static void test_shutdown(void **state base_unused)
     node_stop(n);
 }
 
+/*
+ * With each allocation of the node failing in turn: a connection may end, the node does not, and it gives everything
+ * back. What the client needs was allocated before.
+ */
+static void test_out_of_memory(void **state base_unused)
+{
+    static const uint8_t key[4] = {1, 2, 3, 4};
+    struct node *n = node_start(NULL);
+    struct buffer bytes = {0};
+    struct client *c;
+
+    buffer_append_text(&bytes, UPGRADE_REQUEST);
+    ws_frame_append(&bytes, WS_OPCODE_TEXT,
+                    SLICE_LITERAL("[{\"id\":1,\"op\":\"join\",\"room\":\"r\",\"binary\":true},"
+                                  "{\"id\":2,\"op\":\"send\",\"room\":\"r\",\"data\":\"\\u0041\",\"key\":\"k\"}]"),
+                    key);
+    ws_frame_append(&bytes, WS_OPCODE_BINARY, SLICE_LITERAL("octets"), key);
+    for (size_t i = 0; i < 150; i++) {
+        c = client_connect(n);
+        alloc_fail_after(i);
+        client_send(c, bytes.data, bytes.size);
+        usleep(5000);
+        alloc_fail_disarm();
+        client_close(c);
+        node_wait_metric(n, "warren_gateway_connections", 0);
+    }
+    c = client_upgrade(n, "/ws?user=u");
+    client_expect(c, "welcome");
+    client_send_json(c, "{\"id\":1,\"op\":\"join\",\"room\":\"after\"}");
+    client_expect(c, "\"id\":1,\"ok\"");
+    client_send_json(c, "{\"id\":2,\"op\":\"send\",\"room\":\"after\",\"data\":true}");
+    client_expect(c, "\"event\":\"message\"");
+    client_close(c);
+    buffer_deinit(&bytes);
+    node_stop(n);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -461,6 +500,7 @@ int main(void)
         cmocka_unit_test(test_timeouts),
         cmocka_unit_test(test_too_slow),
         cmocka_unit_test(test_shutdown),
+        cmocka_unit_test(test_out_of_memory),
     };
 
     return cmocka_run_group_tests(tests, start, stop);
