@@ -15,8 +15,8 @@
  * redis_connection_close() or a failure.
  *
  * The socket is ours and not hiredis's: what is called in one turn leaves in one send() at its end, replies are counted
- * so that a flood ends the connection, and nothing raises SIGPIPE. hiredis reads the protocol. (Its reader ends the
- * process when its own string buffer finds no memory.)
+ * so that a flood ends the connection, and nothing raises SIGPIPE. hiredis reads the protocol.
+ * (Version 0.14 ends the process when it finds no memory; 1.0 and later fail, and the connection is lost.)
  *
  * Names are resolved by getaddrinfo(3), which blocks the loop when the host is no numeric address and the resolver is
  * slow: give addresses, or a local resolver, where that matters. Every address of a name is tried before an attempt

@@ -116,6 +116,15 @@ static void on_refuse(void *userdata)
     refuse_heads(userdata);
 }
 
+/** Sees to it that refused requests whose turn has come are answered. */
+static void schedule_refusals(struct redis_store *s)
+{
+    const struct store_request *head = queue_head(s);
+
+    if (head && head->is_refused && !loop_timer_is_pending(&s->refuse))
+        loop_timer_start(&s->refuse, 0);
+}
+
 /** The time left for the oldest command, or 0. */
 static uint64_t oldest_left_ms(const struct redis_store *s)
 {
@@ -142,8 +151,7 @@ static void enqueue(struct redis_store *s, struct store_request *r, int sent)
     r->is_refused = sent != 0;
     queue_add(s, r);
     if (r->is_refused) {
-        if (!loop_timer_is_pending(&s->refuse))
-            loop_timer_start(&s->refuse, 0);
+        schedule_refusals(s);
         return;
     }
     metrics_add(s->cells, REDIS_METRIC_COMMANDS, 1);
@@ -319,6 +327,8 @@ static void on_reply(void *userdata, const redisReply *reply)
         on_error_reply(s, r, reply);
     else if (r->kind != STORE_KIND_RELEASE && kinds[r->kind].take(s, r, reply) < 0)
         refuse(s, r);
+    if (s->connection.life == life)
+        schedule_refusals(s);
 }
 
 static const struct redis_connection_callbacks connection_callbacks = {

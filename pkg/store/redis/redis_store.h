@@ -6,23 +6,25 @@
 #include "store/store.h"
 
 /**
- * The store over one Redis primary (Redis 7): pipelined, commands of one turn leave together. Keys begin with
- * redis.prefix:
+ * The store over one Redis 7 primary: pipelined, commands of one turn leave together. Keys begin with redis.prefix.
  *
- *     seen:<node>:<slot>   set of ids; a slot is half the window of Redis time, the current and two before it are
- * looked up, so an id is remembered for one window at least and one and a half at most nodes                hash, node
- * -> incarnation, end of the lease, and what the lease says user:<id>            hash, session -> incarnation, stated,
- * node, device, since online:{room}        hash, node -> incarnation, stated, connections, users roster:{room} hash,
- * node -> incarnation, stated, names
+ *     seen:<node>:<slot>   set of ids this node has handled; a slot is half the window of Redis time
+ *     nodes                hash, node -> incarnation, end of the lease, and what the lease says
+ *     user:<id>            hash, session -> incarnation, stated, node, device, since
+ *     online:{room}        hash, node -> incarnation, stated, connections, users
+ *     roster:{room}        hash, node -> incarnation, stated, names
  *
- * Values of hashes are JSON, for eyes and for Lua. Each request is one script (redis/script.h), by the server's clock.
- * (hiredis is the only library that this package may see; it reads the protocol, the socket is ours.)
+ * The current slot and two before it are looked up: an id is remembered for one window at least, for one and a half at
+ * most. Values of hashes are JSON, for eyes and for Lua. Each request is one script (redis/script.h), by the server's
+ * clock. hiredis, the only library that this package may see, reads the protocol; the socket is ours.
  *
- * A command without an answer for redis.timeout, or any error but a refusal by rule (OOM, MISCONF, NOREPLICAS, NOPERM,
- * WRONGTYPE: that request alone gets STORE_E_UNAVAILABLE), ends the connection: open requests get STORE_E_UNAVAILABLE,
- * and it reconnects with backoff (0.1 to 2 s, jitter). Answers are bounded: 1,000 sessions of a user, 1,000 nodes, 4
- * MiB of names of a room (parts beyond come without names). A host that is a name is resolved by getaddrinfo(3), which
- * blocks the loop meanwhile: give an address where the resolver may be slow.
+ * A command without an answer for redis.timeout, or any error but a refusal by rule, ends the connection: open requests
+ * get STORE_E_UNAVAILABLE, and it reconnects with backoff (0.1 to 2 s, jitter). A refusal by rule (OOM, MISCONF,
+ * NOREPLICAS, NOPERM, WRONGTYPE) is STORE_E_UNAVAILABLE for that request alone.
+ *
+ * Answers are bounded: 1,000 sessions of a user, 1,000 nodes, 4 MiB of names of a room (parts beyond have no names). A
+ * host that is a name is resolved by getaddrinfo(3), which blocks the loop meanwhile: give an address where that
+ * matters.
  */
 struct redis_config {
     char *url;           /* redis.url: redis://[user:password@]host:port[/db], unix:///path[?db=n] */

@@ -45,7 +45,9 @@
  */
 #define PRUNE                                                                                                          \
     "local function prune(key, other, expiry)\n"                                                                       \
-    "  local page = redis.call('HSCAN', key, string.format('%.0f', now), 'COUNT', 32)[2]\n"                            \
+    "  local is_small = redis.call('HLEN', key) <= 64\n"                                                               \
+    "  local cursor = is_small and '0' or string.format('%.0f', now)\n"                                                \
+    "  local page = redis.call('HSCAN', key, cursor, 'COUNT', is_small and 256 or 32)[2]\n"                            \
     "  for i = 1, #page, 2 do\n"                                                                                       \
     "    local incarnation, stated = read(page[i + 1])\n"                                                              \
     "    if not incarnation or stated < now - expiry then\n"                                                           \
