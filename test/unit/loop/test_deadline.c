@@ -129,6 +129,37 @@ static void test_after_long_idleness(void **state)
     loop_deadline_stop(&later.deadline);
 }
 
+static void busy_run(struct loop_task *task base_unused)
+{
+    uint64_t until_ms = clock_monotonic_ms() + 3 * LOOP_TICK_MS + 20;
+
+    while (clock_monotonic_ms() < until_ms)
+        ;
+}
+
+static void count_fire(void *userdata)
+{
+    count(userdata);
+}
+
+/* A turn that took several ticks skips none of them, also where the wheel was last looked at many rounds ago. */
+static void test_after_a_long_turn(void **state)
+{
+    struct wheel_test *t = *state;
+    struct loop_task busy = {.run = busy_run};
+    struct loop_deadline deadlines[3];
+
+    t->loop->wheel.current = 5;
+    for (unsigned i = 0; i < 3; i++) {
+        loop_deadline_init(&deadlines[i], count_fire, t);
+        loop_deadline_start(t->loop, &deadlines[i], i * LOOP_TICK_MS);
+    }
+    loop_post(t->loop, &busy);
+    t->expected = 3;
+    loop_run(t->loop);
+    assert_int_equal(t->fired, 3);
+}
+
 struct group {
     struct wheel_test *test;
     struct loop_deadline *members[6];
@@ -222,6 +253,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_many, setup, teardown),
         cmocka_unit_test_setup_teardown(test_later_rounds, setup, teardown),
         cmocka_unit_test_setup_teardown(test_after_long_idleness, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_after_a_long_turn, setup, teardown),
         cmocka_unit_test_setup_teardown(test_meddling, setup, teardown),
         cmocka_unit_test(test_stop_without_init),
     };

@@ -150,18 +150,18 @@ static void test_every_address(void **state base_unused)
 struct exhaustion {
     struct server server;
     int clients[4];
+    unsigned refused; /* so many are awaited */
 };
 
-/** Ends when a client was refused. */
-static bool has_refused_one(void *userdata)
+static bool has_refused(void *userdata)
 {
     struct exhaustion *e = userdata;
+    unsigned refused = 0;
     char byte;
 
     for (int i = 0; i < 4; i++)
-        if (recv(e->clients[i], &byte, 1, MSG_DONTWAIT | MSG_PEEK) == 0)
-            return true;
-    return false;
+        refused += recv(e->clients[i], &byte, 1, MSG_DONTWAIT | MSG_PEEK) == 0;
+    return refused >= e->refused;
 }
 
 static bool after_rest(void *userdata)
@@ -177,7 +177,7 @@ static int exhaust(void)
 {
     static struct exhaustion e;
     struct rlimit limit;
-    uint64_t cpu_us;
+    uint64_t cpu_us, began_ms;
     int highest;
 
     log_set_fd(open("/dev/null", O_WRONLY | O_CLOEXEC));
@@ -189,10 +189,16 @@ static int exhaust(void)
     getrlimit(RLIMIT_NOFILE, &limit);
     limit.rlim_cur = (rlim_t)highest + 1; /* one more can be accepted */
     setrlimit(RLIMIT_NOFILE, &limit);
-    run_until(&e.server.f, has_refused_one, &e);
+    e.refused = 1;
+    run_until(&e.server.f, has_refused, &e);
     if (e.server.accepted != 1)
         return 1;
-    /* Two still wait: some are refused, one every tick, at next to no cost. */
+    /* Two still wait and are refused, one each time the listener has rested. */
+    began_ms = clock_monotonic_ms();
+    e.refused = 3;
+    run_until(&e.server.f, has_refused, &e);
+    if (clock_monotonic_ms() - began_ms < 100)
+        return 4;
     cpu_us = clock_process_cpu_us();
     run_until(&e.server.f, after_rest, &e);
     if (clock_process_cpu_us() - cpu_us > 150000)

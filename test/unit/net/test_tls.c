@@ -243,6 +243,92 @@ static void test_pause_within_a_record(void **state)
     peer_abort(&t->f, &client);
 }
 
+static bool at_once(void *userdata base_unused)
+{
+    return true;
+}
+
+/* A frame that waits alone is offered from where it lies; with others behind it, from a copy elsewhere. */
+static void test_blocked_record_moves(void **state)
+{
+    struct tls_fixture *t = *state;
+    struct peer server = {0}, client = {0};
+    size_t sent = 0;
+
+    connect_pair(t, &server, &client, "warren.test");
+    run_until(&t->f, peer_is_open, &server);
+    run_until(&t->f, peer_is_open, &client);
+    net_stream_pause(&client.stream);
+    while (!server.stream.want_write) {
+        send_pattern(&server.stream, &sent, 9000);
+        run_until(&t->f, at_once, NULL);
+    }
+    assert_int_equal(server.stream.ring_count, 1);
+    for (int i = 0; i < 10; i++)
+        send_pattern(&server.stream, &sent, 100);
+    net_stream_resume(&client.stream);
+    expect(t, &client, sent);
+    assert_pattern(buffer_slice(&client.in));
+    peer_abort(&t->f, &server);
+    peer_abort(&t->f, &client);
+}
+
+/* A turn's share is used up while OpenSSL holds the last record: the kernel has nothing more to remind us. */
+static void test_rest_beyond_the_share(void **state)
+{
+    struct tls_fixture *t = *state;
+    struct peer server = {0}, client = {0};
+    size_t sent = 0;
+
+    connect_pair(t, &server, &client, "warren.test");
+    run_until(&t->f, peer_is_open, &server);
+    run_until(&t->f, peer_is_open, &client);
+    net_stream_pause(&client.stream);
+    send_pattern(&server.stream, &sent, NET_READ_SIZE);
+    run_until(&t->f, peer_is_drained, &server);
+    for (int i = 0; i < 3; i++) {
+        server.drained = 0;
+        send_pattern(&server.stream, &sent, 10);
+        run_until(&t->f, peer_is_drained, &server);
+    }
+    net_stream_resume(&client.stream);
+    expect(t, &client, sent);
+    assert_pattern(buffer_slice(&client.in));
+    peer_abort(&t->f, &server);
+    peer_abort(&t->f, &client);
+}
+
+/* A close is told within TLS, so that nobody can cut a stream short unnoticed. */
+static void test_close_notify(void **state)
+{
+    struct tls_fixture *t = *state;
+    const struct net_stream_options options = {.tls = t->server};
+    struct peer server = {0};
+    char bytes[16];
+    int fds[2], result;
+    SSL *ssl;
+
+    make_tcp_pair(fds, true);
+    assert_int_equal(net_tls_session_new(t->client, fds[1], true, "warren.test", &ssl), 0);
+    SSL_clear_options(ssl, SSL_OP_IGNORE_UNEXPECTED_EOF);
+    peer_accept(&t->f, &server, fds[0], &options);
+    while (SSL_do_handshake(ssl) != 1 || !server.opened)
+        run_until(&t->f, at_once, NULL);
+    assert_int_equal(net_stream_send_bytes(&server.stream, SLICE_LITERAL("bye")), 0);
+    net_stream_close(&server.stream);
+    do {
+        run_until(&t->f, at_once, NULL);
+        result = SSL_read(ssl, bytes, sizeof(bytes));
+    } while (result < 0 && SSL_get_error(ssl, result) == SSL_ERROR_WANT_READ);
+    assert_int_equal(result, 3);
+    result = SSL_read(ssl, bytes, sizeof(bytes));
+    assert_int_equal(SSL_get_error(ssl, result), SSL_ERROR_ZERO_RETURN);
+    SSL_free(ssl);
+    close(fds[1]);
+    run_until(&t->f, peer_is_closed, &server);
+    assert_int_equal(server.end, NET_END_CLOSED);
+}
+
 struct crowd {
     struct peer servers[3 * NET_HANDSHAKES_PER_TURN];
     struct peer clients[3 * NET_HANDSHAKES_PER_TURN];
@@ -408,11 +494,11 @@ static void test_noisy_peer_does_not_starve(void **state)
     for (int i = 0; i < 100; i++)
         send_pattern(&server.stream, &sent, 10000);
     run_until(&t->f, peer_is_drained, &server); /* a megabyte waits in the kernel */
+    net_stream_resume(&client.stream);          /* is watched first */
     make_pair(fds, false);
     assert_int_equal(
         net_stream_accept(&quiet.peer.stream, t->f.net, fds[0], &(struct net_stream_options){0}, &quiet_ops), 0);
     assert_int_equal(send(fds[1], "x", 1, 0), 1);
-    net_stream_resume(&client.stream);
     expect(t, &client, sent);
     assert_pattern(buffer_slice(&client.in));
     assert_true(quiet.noisy_bytes <= NET_READ_SIZE + NET_RECORD_SIZE);
@@ -457,11 +543,6 @@ static void *openssl_realloc(void *pointer, size_t size, const char *file base_u
 static void openssl_free(void *pointer, const char *file base_unused, int line base_unused)
 {
     free(pointer);
-}
-
-static bool at_once(void *userdata base_unused)
-{
-    return true;
 }
 
 /**
@@ -527,6 +608,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_records_are_coalesced, setup, teardown),
         cmocka_unit_test_setup_teardown(test_slow_reader, setup, teardown),
         cmocka_unit_test_setup_teardown(test_pause_within_a_record, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_blocked_record_moves, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_rest_beyond_the_share, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_close_notify, setup, teardown),
         cmocka_unit_test_setup_teardown(test_crowd, setup, teardown),
         cmocka_unit_test_setup_teardown(test_wrong_name, setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_verification, setup, teardown),
