@@ -61,9 +61,23 @@ static bool take_credentials(struct slice *rest, struct redis_url *url)
     return decode(user, url->user, sizeof(url->user)) && decode(credentials, url->password, sizeof(url->password));
 }
 
+/** Letters, digits and what names and addresses have besides; so a query or a fragment is no host. */
+static bool is_host(struct slice host, const char *besides)
+{
+    for (size_t i = 0; i < host.size; i++) {
+        char c = host.data[i];
+
+        if (!(c >= '0' && c <= '9') && !(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') &&
+            (!c || !strchr(besides, c)))
+            return false;
+    }
+    return host.size > 0;
+}
+
 static bool take_host(struct slice text, struct redis_url *url)
 {
     struct slice host = text, port = SLICE_NONE;
+    const char *besides = ".-_";
     uint64_t number = PORT_DEFAULT;
 
     if (text.size > 0 && text.data[0] == '[') { /* RFC 3986, 3.2.2: an IP literal */
@@ -73,6 +87,7 @@ static bool take_host(struct slice text, struct redis_url *url)
         if (!end)
             return false;
         host = slice_make(text.data + 1, (size_t)(end - text.data) - 1);
+        besides = ":.%-_"; /* %: a zone */
         after = slice_skip(text, host.size + 2);
         if (after.size > 0 && after.data[0] != ':')
             return false;
@@ -83,8 +98,9 @@ static bool take_host(struct slice text, struct redis_url *url)
     }
     if (slice_is_set(port) && (!slice_to_uint64(port, UINT16_MAX, &number) || number == 0))
         return false;
-    if (host.size == 0 || !decode(host, url->host, sizeof(url->host)))
+    if (!is_host(host, besides) || host.size >= sizeof(url->host))
         return false;
+    memcpy(url->host, host.data, host.size); /* the rest of it is zeros */
     url->port = (uint16_t)number;
     return true;
 }
