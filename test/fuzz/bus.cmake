@@ -1,0 +1,1 @@
+warren_fuzz_target(envelope warren_bus warren_base)
