@@ -32,7 +32,7 @@
 
 #define TO(state) (1u << (state))
 
-static const unsigned stream_moves[STREAM_STATES] = {
+static base_unused const unsigned stream_moves[STREAM_STATES] = {
     [STREAM_UNUSED] = TO(STREAM_ACCEPTED) | TO(STREAM_CONNECTING) | TO(STREAM_HANDSHAKE),
     [STREAM_ACCEPTED] = TO(STREAM_OPEN) | TO(STREAM_CLOSING) | TO(STREAM_ENDING),
     [STREAM_CONNECTING] = TO(STREAM_HANDSHAKE) | TO(STREAM_OPEN) | TO(STREAM_CLOSING) | TO(STREAM_ENDING),
