@@ -1,0 +1,719 @@
+#include "hub_world.h"
+
+#include "base/clock.h"
+
+#include <stdalign.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+/** Memory of the walls, which does not run out when the test makes it so (aligned_alloc() is not wrapped). */
+static void *wall_alloc(size_t size)
+{
+    void *p = aligned_alloc(alignof(max_align_t), (size + alignof(max_align_t) - 1) & ~(alignof(max_align_t) - 1));
+
+    assert_non_null(p);
+    memset(p, 0, size);
+    return p;
+}
+
+/* ---- the wall before the bus ---- */
+
+struct injected {
+    struct bus_delivery delivery;
+    uint32_t magic;
+};
+
+#define INJECTED_MAGIC 0x1d1c7ed5u
+
+static struct world_bus *bus_of(struct bus *b)
+{
+    return container_of(b, struct world_bus, base);
+}
+
+static void forward_delivery(void *userdata, struct bus_delivery *d)
+{
+    struct world_bus *b = userdata;
+
+    b->base.callbacks.on_delivery(b->base.callbacks.userdata, d);
+}
+
+static void forward_bus_state(void *userdata, const struct bus_status *status)
+{
+    struct world_bus *b = userdata;
+
+    b->base.callbacks.on_state(b->base.callbacks.userdata, status);
+}
+
+static int wall_bus_start(struct bus *b)
+{
+    struct world_bus *w = bus_of(b);
+
+    w->inner->callbacks = (struct bus_callbacks){forward_delivery, forward_bus_state, w};
+    return bus_start(w->inner);
+}
+
+static int wall_bus_publish(struct bus *b, struct bus_publication *p)
+{
+    struct world_bus *w = bus_of(b);
+
+    return w->publish_result ? w->publish_result : bus_publish(w->inner, p);
+}
+
+static void wall_bus_done(struct bus *b, struct bus_delivery *d)
+{
+    struct world_bus *w = bus_of(b);
+
+    w->done_count++;
+    /* Deliveries of the local bus always have an app_id, those of the test never. */
+    if (slice_is_set(d->app_id)) {
+        bus_delivery_done(w->inner, d);
+        return;
+    }
+    assert_int_equal(container_of(d, struct injected, delivery)->magic, INJECTED_MAGIC);
+    assert_true(w->deliveries_out > 0);
+    w->deliveries_out--;
+    payload_unref(d->body);
+    free(container_of(d, struct injected, delivery));
+}
+
+static void wall_bus_status(struct bus *b, struct bus_status *ret_status)
+{
+    bus_status(bus_of(b)->inner, ret_status);
+}
+
+static void wall_bus_stop(struct bus *b)
+{
+    bus_stop(bus_of(b)->inner);
+}
+
+static struct bus *wall_bus_free(struct bus *b)
+{
+    return bus_free(bus_of(b)->inner);
+}
+
+static const struct bus_ops wall_bus_ops = {
+    "wall", wall_bus_start, wall_bus_publish, wall_bus_done, wall_bus_status, wall_bus_stop, wall_bus_free,
+};
+
+void world_deliver(struct world *w, const char *content_type, const void *body, size_t size)
+{
+    struct injected *d = calloc(1, sizeof(*d));
+
+    assert_non_null(d);
+    d->magic = INJECTED_MAGIC;
+    d->delivery.body = payload_copy(slice_make(body, size));
+    assert_non_null(d->delivery.body);
+    d->delivery.content_type = slice_from(content_type);
+    list_init(&d->delivery.link);
+    w->bus.deliveries_out++;
+    w->bus.base.callbacks.on_delivery(w->bus.base.callbacks.userdata, &d->delivery);
+}
+
+void world_deliver_messages(struct world *w, const char *channel, ...)
+{
+    struct message m = {.channel = slice_from(channel), .time_ms = 1, .content_type = CONTENT_TYPE_TEXT};
+    base_cleanup(buffer_deinit)
+    struct buffer body = {0};
+    const char *id;
+    size_t count = 0;
+    va_list args;
+
+    va_start(args, channel);
+    while (va_arg(args, const char *))
+        count++;
+    va_end(args);
+    bus_body_begin(&body, count / 2);
+    va_start(args, channel);
+    while ((id = va_arg(args, const char *))) {
+        m.kind = *id ? MESSAGE_KIND_MESSAGE : MESSAGE_KIND_SIGNAL;
+        m.id = *id ? slice_from(id) : SLICE_LITERAL("signal");
+        m.data = slice_from(va_arg(args, const char *));
+        bus_body_append(&body, &m);
+    }
+    va_end(args);
+    assert_int_equal(buffer_error(&body), 0);
+    world_deliver(w, BUS_CONTENT_TYPE, body.data, body.size);
+}
+
+/* ---- the wall before the store ---- */
+
+enum refusal_kind { REFUSE_SEEN, REFUSE_LEASE, REFUSE_NODES, REFUSE_SESSION, REFUSE_USER, REFUSE_PUT, REFUSE_READ };
+
+#define OTHER_NODE "10.0.0.2:8091"
+
+struct refusal {
+    struct list link;
+    enum refusal_kind kind;
+    int result;
+    void *request;
+};
+
+static struct world_store *store_of(struct store *s)
+{
+    return container_of(s, struct world_store, base);
+}
+
+static void refuse_one(const struct refusal *r)
+{
+    switch (r->kind) {
+    case REFUSE_SEEN:
+        ((struct store_seen *)r->request)->done(r->request, STORE_E_UNAVAILABLE);
+        break;
+    case REFUSE_LEASE:
+        ((struct store_lease_put *)r->request)->done(r->request, r->result);
+        break;
+    case REFUSE_NODES:
+        ((struct store_nodes_read *)r->request)->done(r->request, STORE_E_UNAVAILABLE, NULL, 0);
+        break;
+    case REFUSE_SESSION:
+        ((struct store_session_put *)r->request)->done(r->request, STORE_E_UNAVAILABLE);
+        break;
+    case REFUSE_USER:
+        ((struct store_user_read *)r->request)->done(r->request, STORE_E_UNAVAILABLE, NULL, 0);
+        break;
+    case REFUSE_PUT:
+        ((struct store_room_put *)r->request)->done(r->request, STORE_E_UNAVAILABLE);
+        break;
+    case REFUSE_READ:
+        ((struct store_room_read *)r->request)->done(r->request, STORE_E_UNAVAILABLE, NULL, 0);
+        break;
+    }
+}
+
+static void refuse_all(void *userdata)
+{
+    struct world_store *s = userdata;
+
+    for (struct list *it; (it = list_pop(&s->refusals));) {
+        struct refusal *r = container_of(it, struct refusal, link);
+
+        refuse_one(r);
+        free(r);
+    }
+}
+
+/** Refuses it later if the store is away. */
+static bool refused(struct world_store *s, enum refusal_kind kind, void *request)
+{
+    bool is_taken = s->is_taken && kind == REFUSE_LEASE;
+    struct refusal *r;
+
+    if (!s->is_away && !is_taken)
+        return false;
+    r = wall_alloc(sizeof(*r));
+    r->kind = kind;
+    r->result = s->is_away ? STORE_E_UNAVAILABLE : STORE_E_TAKEN;
+    r->request = request;
+    list_init(&r->link);
+    list_append(&s->refusals, &r->link);
+    loop_timer_start(&s->refuse, 0);
+    return true;
+}
+
+static void forward_store_state(void *userdata, const struct store_status *status)
+{
+    struct world_store *s = userdata;
+
+    s->base.callbacks.on_state(s->base.callbacks.userdata, status);
+}
+
+static int wall_store_start(struct store *s)
+{
+    struct world_store *w = store_of(s);
+
+    w->inner->callbacks = (struct store_callbacks){forward_store_state, w};
+    return store_start(w->inner);
+}
+
+static void wall_seen(struct store *s, struct store_seen *r)
+{
+    struct world_store *w = store_of(s);
+
+    w->seen_requests++;
+    w->seen_ids += r->count;
+    if (refused(w, REFUSE_SEEN, r))
+        return;
+    if (w->holds_seen) {
+        assert_true(w->held_count < BASE_ARRAY_SIZE(w->held));
+        w->held[w->held_count++] = r;
+        return;
+    }
+    store_seen(w->inner, r);
+}
+
+static void wall_lease_put(struct store *s, struct store_lease_put *r)
+{
+    if (!refused(store_of(s), REFUSE_LEASE, r))
+        store_lease_put(store_of(s)->inner, r);
+}
+
+static void wall_lease_release(struct store *s, const char *node, uint64_t incarnation)
+{
+    store_lease_release(store_of(s)->inner, node, incarnation);
+}
+
+/* What the second node adds is put into the answer: the request is answered to the wall first. */
+struct read {
+    struct list link;
+    struct world_store *store;
+    void *request;
+    void (*nodes_done)(struct store_nodes_read *r, int result, const struct store_lease *leases, size_t count);
+    void (*room_done)(struct store_room_read *r, int result, const struct store_room_part *parts, size_t count);
+};
+
+static struct list *all_reads; /* answers bring the request only */
+
+static struct read *read_new(struct world_store *s, void *request)
+{
+    struct read *read = wall_alloc(sizeof(*read));
+
+    read->store = s;
+    read->request = request;
+    list_init(&read->link);
+    list_append(&s->reads, &read->link);
+    all_reads = &s->reads;
+    return read;
+}
+
+static struct read read_take(const void *request)
+{
+    struct read found = {0};
+
+    list_for_each_safe (it, all_reads) {
+        struct read *read = container_of(it, struct read, link);
+
+        if (read->request == request && !found.request) {
+            found = *read;
+            list_remove(&read->link);
+            free(read);
+        }
+    }
+    assert_non_null(found.request);
+    return found;
+}
+
+static void on_nodes(struct store_nodes_read *r, int result, const struct store_lease *leases, size_t count)
+{
+    struct read read = read_take(r);
+    struct store_lease both[8];
+
+    assert_true(count < 8);
+    if (count)
+        memcpy(both, leases, count * sizeof(*leases));
+    both[count] =
+        (struct store_lease){.node = OTHER_NODE, .incarnation = 5, .is_alive = true, .version = "test", .internal = ""};
+    read.nodes_done(r, result, both, result ? 0 : count + read.store->is_other_alive);
+}
+
+static void on_room(struct store_room_read *r, int result, const struct store_room_part *parts, size_t count)
+{
+    struct read read = read_take(r);
+    struct store_room_part both[8];
+
+    assert_true(count < 8);
+    if (count)
+        memcpy(both, parts, count * sizeof(*parts));
+    both[count] = (struct store_room_part){
+        .node = SLICE_LITERAL(OTHER_NODE),
+        .connections = read.store->other_users,
+        .users = read.store->other_users,
+        .names = read.store->other_names,
+        .name_count = read.store->other_name_count,
+    };
+    read.room_done(r, result, both, result ? 0 : count + read.store->is_other_alive);
+}
+
+static void wall_nodes_read(struct store *s, struct store_nodes_read *r)
+{
+    if (refused(store_of(s), REFUSE_NODES, r))
+        return;
+    read_new(store_of(s), r)->nodes_done = r->done;
+    r->done = on_nodes;
+    store_nodes_read(store_of(s)->inner, r);
+}
+
+static void wall_session_put(struct store *s, struct store_session_put *r)
+{
+    store_of(s)->session_puts++;
+    if (!refused(store_of(s), REFUSE_SESSION, r))
+        store_session_put(store_of(s)->inner, r);
+}
+
+static void wall_user_read(struct store *s, struct store_user_read *r)
+{
+    if (!refused(store_of(s), REFUSE_USER, r))
+        store_user_read(store_of(s)->inner, r);
+}
+
+static void wall_room_put(struct store *s, struct store_room_put *r)
+{
+    store_of(s)->room_puts++;
+    if (!refused(store_of(s), REFUSE_PUT, r))
+        store_room_put(store_of(s)->inner, r);
+}
+
+static void wall_room_read(struct store *s, struct store_room_read *r)
+{
+    if (refused(store_of(s), REFUSE_READ, r))
+        return;
+    read_new(store_of(s), r)->room_done = r->done;
+    r->done = on_room;
+    store_room_read(store_of(s)->inner, r);
+}
+
+static void wall_store_status(struct store *s, struct store_status *ret_status)
+{
+    store_status(store_of(s)->inner, ret_status);
+    ret_status->is_up = ret_status->is_up && !store_of(s)->is_away;
+}
+
+static void wall_store_stop(struct store *s)
+{
+    struct world_store *w = store_of(s);
+
+    while (w->held_count > 0) {
+        struct store_seen *r = w->held[0];
+
+        memmove(w->held, w->held + 1, --w->held_count * sizeof(w->held[0]));
+        r->done(r, STORE_E_UNAVAILABLE);
+    }
+    refuse_all(w);
+    store_stop(w->inner);
+}
+
+static struct store *wall_store_free(struct store *s)
+{
+    return store_free(store_of(s)->inner);
+}
+
+static const struct store_ops wall_store_ops = {
+    .name = "wall",
+    .start = wall_store_start,
+    .seen = wall_seen,
+    .lease_put = wall_lease_put,
+    .lease_release = wall_lease_release,
+    .nodes_read = wall_nodes_read,
+    .session_put = wall_session_put,
+    .user_read = wall_user_read,
+    .room_put = wall_room_put,
+    .room_read = wall_room_read,
+    .status = wall_store_status,
+    .stop = wall_store_stop,
+    .free = wall_store_free,
+};
+
+void world_release_seen(struct world *w, bool is_seen)
+{
+    struct store_seen *r = w->store.held[0];
+
+    assert_true(w->store.held_count > 0);
+    memmove(w->store.held, w->store.held + 1, --w->store.held_count * sizeof(w->store.held[0]));
+    for (size_t i = 0; i < r->count; i++)
+        r->seen[i] = is_seen;
+    r->done(r, 0);
+}
+
+void world_store_set_away(struct world *w, bool is_away)
+{
+    struct store_status status;
+
+    w->store.is_away = is_away;
+    store_status(&w->store.base, &status);
+    w->store.base.callbacks.on_state(w->store.base.callbacks.userdata, &status);
+}
+
+/* ---- the world ---- */
+
+static void on_fan_done(void *userdata, struct hub_fan *fan base_unused)
+{
+    struct world *w = userdata;
+
+    atomic_fetch_add(&w->fans_done, 1);
+}
+
+static const struct hub_port_ops port_ops = {.fan_done = on_fan_done};
+
+void world_init(struct world *w)
+{
+    *w = (struct world){.config = {
+                            .lease_ms = 6000,
+                            .restate_ms = 300000,
+                            .dedup_window_ms = 600000,
+                            .dedup_local = 20000,
+                            .online_interval_ms = 20,
+                            .online_names = 20,
+                            .roster_names = 200,
+                            .rooms_per_session = 10,
+                            .channels = 1000,
+                            .sessions = 1000,
+                            .message_bytes = 400,
+                            .canary_interval_ms = 1000,
+                        }};
+}
+
+void world_open(struct world *w)
+{
+    const struct hub_identity identity = {
+        .node = WORLD_NODE, .incarnation = 77, .internal = "127.0.0.1:9091", .version = "test"};
+    const struct store_identity store_identity = {
+        .node = WORLD_NODE, .incarnation = 77, .seen_window_ms = 600000, .expiry_ms = 900000};
+
+    assert_int_equal(loop_new("hub", &w->hub_loop), 0);
+    w->metrics = metrics_new();
+    assert_non_null(w->metrics);
+    w->bus.base = (struct bus){.ops = &wall_bus_ops, .owner = w->hub_loop};
+    w->store.base = (struct store){.ops = &wall_store_ops, .owner = w->hub_loop};
+    list_init(&w->store.refusals);
+    list_init(&w->store.reads);
+    loop_timer_init(&w->store.refuse, w->hub_loop, refuse_all, &w->store);
+    assert_int_equal(bus_local_new(w->hub_loop, 10000, &w->bus.inner), 0);
+    assert_int_equal(memory_store_new(w->hub_loop, &store_identity, &w->store.inner), 0);
+    assert_int_equal(hub_new(w->hub_loop, &w->config, &identity, &w->bus.base, &w->store.base, w->metrics, &w->hub), 0);
+    for (size_t i = 0; i < WORLD_PORTS; i++) {
+        if (w->is_one_loop)
+            w->loops[i] = w->hub_loop;
+        else
+            assert_int_equal(loop_new("port", &w->loops[i]), 0);
+        assert_int_equal(hub_port_new(w->hub, w->loops[i], &port_ops, w, &w->ports[i]), 0);
+    }
+    assert_int_equal(hub_start(w->hub), 0);
+    world_settle(w);
+}
+
+void world_close(struct world *w)
+{
+    struct hub_status status;
+
+    hub_stop(w->hub);
+    hub_status_read(w->hub, &status);
+    assert_int_equal(w->bus.deliveries_out, 0);
+    hub_free(w->hub);
+    loop_timer_deinit(&w->store.refuse);
+    bus_free(&w->bus.base);
+    store_free(&w->store.base);
+    for (size_t i = 0; i < WORLD_PORTS; i++) {
+        if (!w->is_one_loop)
+            loop_free(w->loops[i]);
+    }
+    loop_free(w->hub_loop);
+    metrics_free(w->metrics);
+}
+
+struct turn_end {
+    struct loop_task task;
+    struct loop *loop;
+};
+
+static void end_turn(struct loop_task *task)
+{
+    loop_stop(container_of(task, struct turn_end, task)->loop);
+}
+
+void world_turn(struct loop *l)
+{
+    struct turn_end end = {.task.run = end_turn, .loop = l};
+
+    loop_post(l, &end.task);
+    loop_run(l);
+}
+
+void world_settle(struct world *w)
+{
+    const struct timespec moment = {.tv_nsec = 100000};
+
+    for (int i = 0; i < 8; i++) {
+        world_turn(w->hub_loop);
+        for (size_t k = 0; k < WORLD_PORTS && !w->is_one_loop; k++)
+            world_turn(w->loops[k]);
+        nanosleep(&moment, NULL); /* timers of no delay are due a moment later */
+    }
+}
+
+uint64_t world_deadline(void)
+{
+    return clock_monotonic_ms() + 5000;
+}
+
+bool world_is_over(uint64_t deadline_ms)
+{
+    return clock_monotonic_ms() > deadline_ms;
+}
+
+void world_pass(struct world *w, uint64_t ms)
+{
+    uint64_t end_ms = clock_monotonic_ms() + ms;
+
+    while (clock_monotonic_ms() < end_ms)
+        world_settle(w);
+}
+
+int64_t world_metric(struct world *w, const char *name_and_labels)
+{
+    base_cleanup(buffer_deinit)
+    struct buffer page = {0};
+    size_t size = strlen(name_and_labels);
+
+    metrics_write_page(w->metrics, &page);
+    assert_int_equal(buffer_error(&page), 0);
+    for (const char *line = page.data; line; line = strchr(line, '\n')) {
+        line += *line == '\n';
+        if (strncmp(line, name_and_labels, size) == 0 && line[size] == ' ')
+            return strtoll(line + size, NULL, 10);
+    }
+    fail_msg("no metric %s", name_and_labels);
+    return -1;
+}
+
+/* ---- clients ---- */
+
+static void copy_text(char *to, size_t size, struct slice s)
+{
+    assert_true(s.size < size);
+    if (s.size)
+        memcpy(to, s.data, s.size);
+    to[s.size] = '\0';
+}
+
+static struct client *client_of(struct hub_session *s)
+{
+    struct client *c = container_of(s, struct client, session);
+
+    assert_false(c->is_closed);
+    return c;
+}
+
+static void on_open(struct hub_session *s, int result, const struct hub_channel_state *channels, size_t count)
+{
+    struct client *c = client_of(s);
+
+    c->is_open = result == 0;
+    c->open_result = result;
+    c->state_count = count;
+    for (size_t i = 0; i < count; i++)
+        copy_text(c->states[i], sizeof(c->states[i]), channels[i].channel);
+    c->answers++;
+}
+
+static void on_message(struct hub_session *s, struct hub_fan *fan)
+{
+    struct client *c = client_of(s);
+    const struct message *m = fan->message;
+    struct client_message *kept = &c->messages[c->message_count % BASE_ARRAY_SIZE(c->messages)];
+    struct client *closes[BASE_ARRAY_SIZE(c->closes)];
+    const char *leaves = c->leaves;
+
+    kept->kind = m->kind;
+    copy_text(kept->channel, sizeof(kept->channel), m->channel);
+    copy_text(kept->id, sizeof(kept->id), m->id);
+    copy_text(kept->from, sizeof(kept->from), m->from);
+    copy_text(kept->data, sizeof(kept->data), m->data);
+    c->message_count++;
+    c->leaves = NULL;
+    if (leaves)
+        assert_int_equal(hub_session_leave(s, slice_from(leaves)), 0);
+    memcpy(closes, c->closes, sizeof(closes));
+    memset(c->closes, 0, sizeof(c->closes));
+    for (size_t i = 0; i < BASE_ARRAY_SIZE(closes); i++) {
+        if (closes[i])
+            client_close(closes[i]);
+    }
+}
+
+static void note_answer(struct client *c, struct slice tag, int result)
+{
+    c->answers++;
+    c->last_result = result;
+    copy_text(c->last_tag, sizeof(c->last_tag), tag);
+}
+
+static void on_joined(struct hub_session *s, struct slice tag, int result, const struct hub_channel_state *state)
+{
+    struct client *c = client_of(s);
+
+    note_answer(c, tag, result);
+    copy_text(c->last_channel, sizeof(c->last_channel), state->channel);
+}
+
+static void on_sent(struct hub_session *s, struct slice tag, int result, struct slice message_id,
+                    uint64_t epoch base_unused, uint64_t offset base_unused)
+{
+    struct client *c = client_of(s);
+
+    note_answer(c, tag, result);
+    copy_text(c->last_id, sizeof(c->last_id), message_id);
+}
+
+static void on_online(struct hub_session *s, struct slice tag, int result, uint64_t count, const struct slice *users,
+                      size_t user_count, struct slice next)
+{
+    struct client *c = client_of(s);
+
+    note_answer(c, tag, result);
+    c->online_count = count;
+    c->user_count = user_count;
+    for (size_t i = 0; i < user_count && i < BASE_ARRAY_SIZE(c->users); i++)
+        copy_text(c->users[i], sizeof(c->users[i]), users[i]);
+    copy_text(c->next, sizeof(c->next), next);
+}
+
+const struct hub_sink_ops client_sink = {on_open, on_message, on_joined, on_sent, on_online};
+
+void client_open_begin(struct client *c, struct world *w, size_t port, const char *user, const char *room)
+{
+    const struct hub_session_info info = {.user = slice_from(user), .room = slice_from(room)};
+
+    *c = (struct client){.world = w, .open_result = -1};
+    assert_int_equal(hub_session_open(&c->session, w->ports[port], &info, &client_sink), 0);
+}
+
+void client_open(struct client *c, struct world *w, size_t port, const char *user, const char *room)
+{
+    client_open_begin(c, w, port, user, room);
+    world_settle(w);
+    assert_true(c->is_open);
+}
+
+void client_close(struct client *c)
+{
+    c->is_open = false;
+    hub_session_close(&c->session);
+    c->is_closed = true;
+}
+
+int client_join(struct client *c, const char *room, const char *tag)
+{
+    return hub_session_join(&c->session, slice_from(room), false, 0, 0, slice_from(tag));
+}
+
+struct hub_send send_text(const char *data)
+{
+    return (struct hub_send){.kind = MESSAGE_KIND_MESSAGE, .content_type = CONTENT_TYPE_TEXT, .data = slice_from(data)};
+}
+
+int client_send(struct client *c, const char *room, const char *data, const char *key)
+{
+    struct hub_send send = send_text(data);
+
+    send.key = slice_from(key);
+    return hub_session_send(&c->session, slice_from(room), &send, SLICE_LITERAL("sent"));
+}
+
+size_t client_count(const struct client *c, const char *data)
+{
+    size_t count = 0;
+
+    assert_true(c->message_count <= BASE_ARRAY_SIZE(c->messages));
+    for (size_t i = 0; i < c->message_count; i++)
+        count += strcmp(c->messages[i].data, data) == 0;
+    return count;
+}
+
+const char *client_online(const struct client *c)
+{
+    for (size_t i = c->message_count; i-- > 0;) {
+        if (c->messages[i % BASE_ARRAY_SIZE(c->messages)].kind == MESSAGE_KIND_SIGNAL)
+            return c->messages[i % BASE_ARRAY_SIZE(c->messages)].data;
+    }
+    return NULL;
+}

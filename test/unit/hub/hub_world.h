@@ -1,0 +1,136 @@
+#ifndef HUB_WORLD_H
+#define HUB_WORLD_H
+
+#include "base/macros.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+#include "bus/body.h"
+#include "bus/local.h"
+#include "hub/port.h"
+#include "store/memory.h"
+#include "support/alloc.h"
+
+/**
+ * A hub with ports, over the local bus and the memory store, all on the test's thread: the test turns the loops by
+ * hand, so it decides what happens between two letters. Bus and store stand behind thin walls through which they can be
+ * made to fail, to wait, and to bring bodies of the test's own.
+ */
+
+#define WORLD_PORTS 2
+#define WORLD_NODE "10.0.0.1:8091"
+
+struct world_bus {
+    struct bus base;
+    struct bus *inner;
+    int publish_result;    /* what bus_publish() says; 0: the inner bus decides */
+    size_t deliveries_out; /* injected and not given back */
+    size_t done_count;
+};
+
+struct world_store {
+    struct store base;
+    struct store *inner;
+    bool is_away;    /* every request is answered with STORE_E_UNAVAILABLE, in a later turn */
+    bool holds_seen; /* seen requests wait for world_release_seen() */
+    struct store_seen *held[64];
+    size_t held_count;
+    size_t room_puts, session_puts, seen_requests, seen_ids;
+    bool is_taken;        /* another incarnation holds the lease */
+    bool is_other_alive;  /* there is a second node, with */
+    uint64_t other_users; /* so many users in every room, of whom some have names */
+    struct slice other_names[4];
+    size_t other_name_count;
+    struct list refusals, reads;
+    struct loop_timer refuse;
+};
+
+struct world {
+    struct hub_config config;
+    struct loop *hub_loop;
+    struct loop *loops[WORLD_PORTS];
+    bool is_one_loop;
+    struct metrics *metrics;
+    struct world_bus bus;
+    struct world_store store;
+    struct hub *hub;
+    struct hub_port *ports[WORLD_PORTS];
+    atomic_size_t fans_done;
+};
+
+/** What a client was told, newest last. */
+struct client_message {
+    enum message_kind kind;
+    char channel[160], id[600], from[160], data[512];
+};
+
+struct client {
+    struct hub_session session;
+    struct world *world;
+    bool is_open, is_closed;
+    int open_result;
+    size_t state_count;
+    char states[4][160];
+    size_t message_count; /* all; the first of them are kept */
+    struct client_message messages[64];
+    size_t answers;
+    int last_result;
+    char last_tag[HUB_TAG_MAX_BYTES + 1], last_id[600], last_channel[160];
+    uint64_t online_count;
+    size_t user_count;
+    char users[32][130], next[130];
+    struct client *closes[4]; /* are closed inside the next on_message */
+    const char *leaves;       /* a room left inside the next on_message */
+};
+
+/** Before world_open() the config may be changed. */
+void world_init(struct world *w);
+void world_open(struct world *w);
+/** Checks that nothing is left behind. */
+void world_close(struct world *w);
+/** One turn of a loop. */
+void world_turn(struct loop *l);
+/** Enough turns for every letter to arrive and be answered. */
+void world_settle(struct world *w);
+/** Turns until @condition; fails after five seconds. */
+#define world_until(w, condition)                                                                                      \
+    do {                                                                                                               \
+        uint64_t deadline_ = world_deadline();                                                                         \
+        while (!(condition)) {                                                                                         \
+            if (world_is_over(deadline_))                                                                              \
+                fail_msg("waited in vain for: %s", #condition);                                                        \
+            world_settle(w);                                                                                           \
+        }                                                                                                              \
+    } while (0)
+uint64_t world_deadline(void);
+bool world_is_over(uint64_t deadline_ms);
+/** Turns for so long. */
+void world_pass(struct world *w, uint64_t ms);
+int64_t world_metric(struct world *w, const char *name_and_labels);
+
+/** A body arrives. @content_type may be NULL. */
+void world_deliver(struct world *w, const char *content_type, const void *body, size_t size);
+/** A body of ours with messages of the channel; ids and data in pairs, ended by NULL; an id "" is one that is not
+ * stable: kind signal then. */
+void world_deliver_messages(struct world *w, const char *channel, ...);
+/** Answers the oldest held seen request. */
+void world_release_seen(struct world *w, bool is_seen);
+void world_store_set_away(struct world *w, bool is_away);
+
+extern const struct hub_sink_ops client_sink;
+/** Opens a session and waits for on_open. @room may be NULL. */
+void client_open(struct client *c, struct world *w, size_t port, const char *user, const char *room);
+void client_open_begin(struct client *c, struct world *w, size_t port, const char *user, const char *room);
+void client_close(struct client *c);
+int client_join(struct client *c, const char *room, const char *tag);
+int client_send(struct client *c, const char *room, const char *data, const char *key);
+struct hub_send send_text(const char *data);
+/** How many messages with this data it got. */
+size_t client_count(const struct client *c, const char *data);
+/** The newest online event of the room; NULL if there is none. */
+const char *client_online(const struct client *c);
+
+#endif

@@ -1,0 +1,319 @@
+#include "hub_world.h"
+
+#include <stdio.h>
+
+static void open_world(struct world *w, int64_t interval_ms)
+{
+    world_init(w);
+    w->config.online_interval_ms = interval_ms;
+    w->config.lease_ms = 1500;
+    world_open(w);
+}
+
+static void wait_online(struct client *c, const char *expected)
+{
+    uint64_t deadline = world_deadline();
+
+    while (!client_online(c) || strcmp(client_online(c), expected) != 0) {
+        if (world_is_over(deadline))
+            fail_msg("expected %s, last was %s", expected, client_online(c) ? client_online(c) : "none");
+        world_settle(c->world);
+    }
+}
+
+static void test_joined_and_left(void **state base_unused)
+{
+    struct client a, b, b2;
+    struct world w;
+
+    open_world(&w, 30);
+    client_open(&a, &w, 0, "a", "42");
+    wait_online(&a, "{\"count\":1,\"joined\":[\"a\"],\"left\":[],\"more\":0}");
+    client_open(&b, &w, 1, "b", "42");
+    wait_online(&a, "{\"count\":2,\"joined\":[\"b\"],\"left\":[],\"more\":0}");
+    wait_online(&b, "{\"count\":2,\"joined\":[\"b\"],\"left\":[],\"more\":0}");
+    assert_string_equal(b.messages[0].channel, "room:42");
+    /* a user is counted once, however many connections there are, and has left with the last of them */
+    client_open(&b2, &w, 0, "b", "42");
+    world_pass(&w, 100);
+    client_close(&b);
+    world_pass(&w, 100);
+    wait_online(&a, "{\"count\":2,\"joined\":[\"b\"],\"left\":[],\"more\":0}");
+    assert_int_equal(hub_session_leave(&b2.session, SLICE_LITERAL("42")), 0);
+    wait_online(&a, "{\"count\":1,\"joined\":[],\"left\":[\"b\"],\"more\":0}");
+    client_close(&a);
+    client_close(&b2);
+    /* the last one's leaving is stated, and then nothing is kept of the room */
+    world_until(&w, world_metric(&w, "warren_hub_channels") == 0);
+    world_close(&w);
+}
+
+static void test_came_and_went(void **state base_unused)
+{
+    struct client a, b, c;
+    struct world w;
+
+    open_world(&w, 300);
+    client_open(&a, &w, 0, "a", "42");
+    wait_online(&a, "{\"count\":1,\"joined\":[\"a\"],\"left\":[],\"more\":0}");
+    client_open(&b, &w, 1, "b", "42");
+    client_open(&c, &w, 1, "c", "42");
+    assert_int_equal(hub_session_leave(&c.session, SLICE_LITERAL("42")), 0);
+    wait_online(&a, "{\"count\":2,\"joined\":[\"b\"],\"left\":[],\"more\":0}");
+    assert_int_equal(a.message_count, 2);
+    assert_int_equal(hub_session_leave(&b.session, SLICE_LITERAL("42")), 0);
+    assert_int_equal(client_join(&b, "42", "again"), 0);
+    assert_int_equal(client_join(&c, "42", "too"), 0);
+    wait_online(&a, "{\"count\":3,\"joined\":[\"c\"],\"left\":[],\"more\":0}");
+    client_close(&a);
+    client_close(&b);
+    client_close(&c);
+    world_close(&w);
+}
+
+static void test_names_are_bounded(void **state base_unused)
+{
+    struct client a, c[6];
+    struct world w;
+    char user[8];
+
+    world_init(&w);
+    w.config.online_interval_ms = 300;
+    w.config.online_names = 3;
+    world_open(&w);
+    client_open(&a, &w, 0, "a", "42");
+    wait_online(&a, "{\"count\":1,\"joined\":[\"a\"],\"left\":[],\"more\":0}");
+    for (int i = 0; i < 5; i++) {
+        snprintf(user, sizeof(user), "u%d", i);
+        client_open(&c[i], &w, 0, user, "42");
+    }
+    wait_online(&a, "{\"count\":6,\"joined\":[\"u0\",\"u1\",\"u2\"],\"left\":[],\"more\":2}");
+    for (int i = 0; i < 5; i++)
+        client_close(&c[i]);
+    client_open(&c[5], &w, 0, "u5", "42");
+    wait_online(&a, "{\"count\":2,\"joined\":[\"u5\"],\"left\":[\"u0\",\"u1\"],\"more\":3}");
+    client_close(&a);
+    client_close(&c[5]);
+    world_close(&w);
+}
+
+static void test_other_nodes_count(void **state base_unused)
+{
+    struct client a;
+    struct world w;
+
+    open_world(&w, 30);
+    w.store.is_other_alive = true;
+    w.store.other_users = 40;
+    client_open(&a, &w, 0, "a", "42");
+    wait_online(&a, "{\"count\":41,\"joined\":[\"a\"],\"left\":[],\"more\":0}");
+    world_pass(&w, 600); /* until the hub has seen the other one alive */
+    /* it dies: nobody else can tell its users' leaving */
+    w.store.is_other_alive = false;
+    wait_online(&a, "{\"count\":1,\"joined\":[],\"left\":[],\"more\":0}");
+    client_close(&a);
+    world_close(&w);
+}
+
+static void test_store_away(void **state base_unused)
+{
+    struct client a, b;
+    struct world w;
+    size_t puts;
+
+    open_world(&w, 30);
+    client_open(&a, &w, 0, "a", "42");
+    wait_online(&a, "{\"count\":1,\"joined\":[\"a\"],\"left\":[],\"more\":0}");
+    w.store.is_other_alive = true;
+    w.store.other_users = 40;
+    world_store_set_away(&w, true);
+    client_open(&b, &w, 1, "b", "42");
+    world_pass(&w, 200);
+    assert_int_equal(a.message_count, 1); /* this node's own number would be wrong */
+    assert_int_equal(hub_session_online(&a.session, SLICE_LITERAL("42"), 0, SLICE_NONE, SLICE_LITERAL("o")), 0);
+    world_settle(&w);
+    assert_int_equal(a.last_result, HUB_E_UNAVAILABLE);
+    puts = w.store.session_puts;
+    world_store_set_away(&w, false);
+    wait_online(&a, "{\"count\":42,\"joined\":[\"b\"],\"left\":[],\"more\":0}");
+    world_settle(&w);
+    assert_true(w.store.session_puts >= puts + 2); /* both sessions are stated again */
+    client_close(&a);
+    client_close(&b);
+    world_until(&w, world_metric(&w, "warren_hub_channels") == 0);
+    world_close(&w);
+}
+
+/** The store fails between two statements without ever going down: what failed is told again. */
+static void test_a_refused_statement_is_repeated(void **state base_unused)
+{
+    struct client a;
+    struct world w;
+
+    open_world(&w, 30);
+    w.store.is_away = true;
+    client_open(&a, &w, 0, "a", "42");
+    world_pass(&w, 150);
+    assert_null(client_online(&a));
+    w.store.is_away = false;
+    wait_online(&a, "{\"count\":1,\"joined\":[\"a\"],\"left\":[],\"more\":0}");
+    client_close(&a);
+    world_close(&w);
+}
+
+static void test_bus_busy(void **state base_unused)
+{
+    struct client a;
+    struct world w;
+
+    open_world(&w, 30);
+    w.bus.publish_result = BUS_E_BUSY;
+    client_open(&a, &w, 0, "a", "42");
+    world_pass(&w, 150);
+    assert_null(client_online(&a));
+    w.bus.publish_result = 0;
+    wait_online(&a, "{\"count\":1,\"joined\":[\"a\"],\"left\":[],\"more\":0}");
+    client_close(&a);
+    world_close(&w);
+}
+
+static void test_name_taken(void **state base_unused)
+{
+    struct hub_status status;
+    struct client a;
+    struct world w;
+
+    world_init(&w);
+    w.config.online_interval_ms = 30;
+    w.config.lease_ms = 1500;
+    w.store.is_taken = true;
+    world_open(&w);
+    client_open(&a, &w, 0, "a", "42");
+    world_pass(&w, 200);
+    hub_status_read(w.hub, &status);
+    assert_true(status.is_name_taken);
+    assert_false(status.is_lease_held);
+    assert_int_equal(w.store.session_puts, 0);
+    assert_int_equal(w.store.room_puts, 0);
+    assert_int_equal(client_send(&a, "42", "still served", NULL), 0);
+    world_settle(&w);
+    assert_int_equal(client_count(&a, "still served"), 1);
+    w.store.is_taken = false;
+    wait_online(&a, "{\"count\":1,\"joined\":[\"a\"],\"left\":[],\"more\":0}");
+    hub_status_read(w.hub, &status);
+    assert_false(status.is_name_taken);
+    assert_true(w.store.session_puts > 0);
+    client_close(&a);
+    world_close(&w);
+}
+
+static void test_pages(void **state base_unused)
+{
+    static const char *const users[] = {"delta", "alpha", "echo", "bravo", "charlie"};
+    struct slice after = SLICE_NONE;
+    struct client c[5];
+    struct world w;
+    size_t total = 0;
+
+    open_world(&w, 30);
+    w.store.is_other_alive = true;
+    w.store.other_users = 3;
+    w.store.other_names[0] = SLICE_LITERAL("beta");
+    w.store.other_names[1] = SLICE_LITERAL("alpha"); /* is here as well */
+    w.store.other_names[2] = SLICE_LITERAL("zulu");
+    w.store.other_name_count = 3;
+    for (size_t i = 0; i < 5; i++)
+        client_open(&c[i], &w, i % 2, users[i], "42");
+    do {
+        assert_int_equal(hub_session_online(&c[0].session, SLICE_LITERAL("42"), 3, after, SLICE_LITERAL("page")), 0);
+        world_settle(&w);
+        assert_string_equal(c[0].last_tag, "page");
+        assert_int_equal(c[0].last_result, 0);
+        assert_int_equal(c[0].online_count, 8);
+        assert_true(c[0].user_count <= 3 && c[0].user_count > 0);
+        for (size_t i = 0; i < c[0].user_count; i++) {
+            static const char *const sorted[] = {"alpha", "beta", "bravo", "charlie", "delta", "echo", "zulu"};
+
+            assert_true(total < 7);
+            assert_string_equal(c[0].users[i], sorted[total++]);
+        }
+        after = slice_from(c[0].next);
+    } while (c[0].next[0]);
+    assert_int_equal(total, 7);
+    assert_int_equal(hub_session_online(&c[0].session, SLICE_LITERAL("empty"), 0, SLICE_NONE, SLICE_NONE), 0);
+    w.store.is_other_alive = false;
+    world_settle(&w);
+    assert_int_equal(c[0].online_count, 0);
+    assert_int_equal(c[0].user_count, 0);
+    for (size_t i = 0; i < 5; i++)
+        client_close(&c[i]);
+    world_close(&w);
+}
+
+/** A day's churn in small: names that only came and went cost nothing, with the store away too. */
+static void test_churn_with_the_store_away(void **state base_unused)
+{
+    struct client a;
+    struct world w;
+    char room[16];
+
+    open_world(&w, 30);
+    client_open(&a, &w, 0, "a", NULL);
+    world_store_set_away(&w, true);
+    for (int i = 0; i < 3000; i++) {
+        snprintf(room, sizeof(room), "room-%d", i);
+        assert_int_equal(client_join(&a, room, "j"), 0);
+        world_turn(w.hub_loop);
+        world_turn(w.loops[0]);
+        assert_int_equal(hub_session_leave(&a.session, slice_from(room)), 0);
+        world_turn(w.hub_loop);
+    }
+    world_settle(&w);
+    assert_int_equal(world_metric(&w, "warren_hub_channels"), 1);
+    client_close(&a);
+    world_close(&w);
+}
+
+/** With each allocation failing in turn a room is told in the end. */
+static void test_out_of_memory(void **state base_unused)
+{
+    bool was_refused = true;
+
+    for (size_t n = 0; was_refused; n++) {
+        struct client a;
+        struct world w;
+
+        open_world(&w, 20);
+        client_open(&a, &w, 0, "a", "42");
+        alloc_fail_after(n);
+        for (int i = 0; i < 30; i++)
+            world_settle(&w);
+        was_refused = alloc_fail_disarm();
+        assert_int_equal(hub_session_leave(&a.session, SLICE_LITERAL("42")), 0);
+        assert_int_equal(client_join(&a, "42", "again"), 0);
+        world_until(&w, client_online(&a) != NULL);
+        client_close(&a);
+        world_until(&w, world_metric(&w, "warren_hub_channels") == 0);
+        world_close(&w);
+        assert_true(n < 200);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_joined_and_left),
+        cmocka_unit_test(test_came_and_went),
+        cmocka_unit_test(test_names_are_bounded),
+        cmocka_unit_test(test_other_nodes_count),
+        cmocka_unit_test(test_store_away),
+        cmocka_unit_test(test_a_refused_statement_is_repeated),
+        cmocka_unit_test(test_bus_busy),
+        cmocka_unit_test(test_name_taken),
+        cmocka_unit_test(test_pages),
+        cmocka_unit_test(test_churn_with_the_store_away),
+        cmocka_unit_test(test_out_of_memory),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
