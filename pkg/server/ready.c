@@ -86,8 +86,10 @@ int server_metrics_init(struct server *s)
 void server_before_metrics(void *userdata)
 {
     struct server *s = userdata;
+    uint64_t cpu_us = clock_process_cpu_us();
     char reason[128];
 
     metrics_set(s->cells, SERVER_READY, server_is_ready(s, reason));
-    metrics_set(s->cells, SERVER_CPU, (int64_t)clock_process_cpu_us());
+    metrics_add(s->cells, SERVER_CPU, (int64_t)(cpu_us - s->cpu_told_us));
+    s->cpu_told_us = cpu_us;
 }

@@ -45,6 +45,7 @@ struct server {
 
     struct metrics *metrics;
     struct metrics_cells *cells;
+    uint64_t cpu_told_us; /* what warren_process_cpu_seconds_total counts so far */
     struct loop *main_loop;
     struct loop *hub_loop;
     struct loop *workers[SERVER_WORKERS_MAX];

@@ -324,6 +324,9 @@ class WarrenTest(unittest.IsolatedAsyncioTestCase):
     standalone = False
     settings = {}
 
+    async def asyncSetUp(self):
+        asyncio.get_running_loop().set_debug(False)  # starting a node blocks the loop for a while, and that is no news
+
     def setUp(self):
         self.nodes = []
         self.broker = None
