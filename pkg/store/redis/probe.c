@@ -51,7 +51,7 @@ static redisReply *ask(struct probe *p, const char *what, int argc, const char *
     if (redisSetTimeout(p->context, time_left(p)) == REDIS_OK)
         reply = redisCommandArgv(p->context, argc, argv, NULL);
     if (!reply) {
-        bool is_late = p->context->err == REDIS_ERR_IO && clock_monotonic_ms() >= p->deadline_ms;
+        bool is_late = clock_monotonic_ms() >= p->deadline_ms;
 
         (void)snprintf(p->storage, STORAGE_BYTES, "%s: %s", what, is_late ? "no answer in time" : p->context->errstr);
         return NULL;

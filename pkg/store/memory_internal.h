@@ -1,0 +1,58 @@
+#ifndef STORE_MEMORY_INTERNAL_H
+#define STORE_MEMORY_INTERNAL_H
+
+#include "store/arena.h"
+#include "store/memory.h"
+#include "store/store_internal.h"
+
+struct memory_slot {
+    uint64_t number; /* of the time it stands for */
+    struct memory_id *ids;
+    struct store_arena arena;
+};
+
+/**
+ * struct memory_store - one node's memory as a store
+ *
+ * Requests wait in a queue and are carried out, in order, in a later turn (memory.c), so that callers meet the same
+ * order of events as over a network. Entries expire as in Redis: passed over when they are read, and dropped then.
+ */
+struct memory_store {
+    struct store base;
+    struct list queue;
+    struct loop_timer work;
+    enum { MEMORY_IDLE, MEMORY_COMING, MEMORY_UP, MEMORY_STOPPED } state;
+    uint64_t pending;
+    uint64_t since_ms;
+    uint64_t incarnation, slot_ms, expiry_ms;
+    struct memory_slot slots[STORE_SEEN_SLOTS];
+    struct memory_lease *leases;
+    struct memory_user *users;
+    struct memory_room *rooms;
+    struct store_request release; /* of lease_release(), with a copy of its arguments */
+    char *release_node;
+    uint64_t release_incarnation;
+    struct slice node;
+    char node_text[];
+};
+
+static inline uint64_t memory_now_ms(const struct memory_store *s)
+{
+    return loop_now_ms(s->base.owner);
+}
+
+/* memory_seen.c */
+void memory_seen_run(struct memory_store *s, struct store_seen *r);
+void memory_slot_clear(struct memory_slot *slot);
+
+/* memory_presence.c. What returns a result gives the one for done(). */
+int memory_lease_set(struct memory_store *s, const struct store_lease *lease);
+void memory_release_run(struct memory_store *s);
+void memory_nodes_read_run(struct memory_store *s, struct store_nodes_read *r);
+int memory_session_put_run(struct memory_store *s, const struct store_session_put *r);
+void memory_user_read_run(struct memory_store *s, struct store_user_read *r);
+int memory_room_put_run(struct memory_store *s, const struct store_room_put *r);
+void memory_room_read_run(struct memory_store *s, struct store_room_read *r);
+void memory_presence_clear(struct memory_store *s);
+
+#endif

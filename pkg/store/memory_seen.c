@@ -1,0 +1,68 @@
+/*
+ * The idempotency set in memory: slots of half a window, each with its ids in an arena, so that a slot goes at once.
+ */
+#include "base/map.h"
+#include "store/memory_internal.h"
+
+/** An id in a slot. The slot's arena has its memory: a slot goes as a whole. */
+struct memory_id {
+    UT_hash_handle hh;
+    char id[];
+};
+
+void memory_slot_clear(struct memory_slot *slot)
+{
+    HASH_CLEAR(hh, slot->ids);
+    store_arena_deinit(&slot->arena);
+}
+
+/** The slot of @number; what stood in its place is over. */
+static struct memory_slot *slot_at(struct memory_store *s, uint64_t number)
+{
+    struct memory_slot *slot = &s->slots[number % STORE_SEEN_SLOTS];
+
+    if (slot->number != number) {
+        memory_slot_clear(slot);
+        slot->number = number;
+    }
+    return slot;
+}
+
+static bool slot_has(const struct memory_slot *slot, struct slice id)
+{
+    struct memory_id *found;
+
+    HASH_FIND(hh, slot->ids, id.data, id.size, found);
+    return found != NULL;
+}
+
+static bool slot_add(struct memory_slot *slot, struct slice id)
+{
+    struct memory_id *added = store_arena_take(&slot->arena, sizeof(*added) + id.size);
+
+    if (!added)
+        return false;
+    memcpy(added->id, id.data, id.size);
+    HASH_ADD_KEYPTR(hh, slot->ids, added->id, id.size, added);
+    return MAP_ADDED(added);
+}
+
+void memory_seen_run(struct memory_store *s, struct store_seen *r)
+{
+    uint64_t number = memory_now_ms(s) / s->slot_ms + STORE_SEEN_PARTS; /* so that the first has slots before it */
+    char digest[STORE_SEEN_DIGEST_BYTES];
+
+    for (size_t i = 0; i < r->count; i++) {
+        struct slice id = store_seen_id(r->ids[i], digest);
+        bool is_current = slot_has(slot_at(s, number), id);
+
+        r->seen[i] = is_current;
+        for (unsigned back = 1; back <= STORE_SEEN_PARTS; back++)
+            r->seen[i] |= slot_has(slot_at(s, number - back), id);
+        if (!is_current && !slot_add(slot_at(s, number), id)) {
+            r->done(r, STORE_E_UNAVAILABLE);
+            return;
+        }
+    }
+    r->done(r, 0);
+}
