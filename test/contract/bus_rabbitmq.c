@@ -231,6 +231,25 @@ static void a_held_durable_name_is_waited_for(void **state)
     assert_true(run_until(b, second_is_ready, 3000));
 }
 
+static void a_durable_leftover_does_not_hold_the_name(void **state)
+{
+    struct bench *b = *state;
+    struct node *durable = bench_node(b), *exclusive = bench_node(b);
+
+    (void)snprintf(exclusive->id, sizeof(exclusive->id), "%s", durable->id);
+    durable->config.queue = RABBITMQ_QUEUE_DURABLE;
+    node_start_ready(durable);
+    node_start(exclusive);
+    assert_true(run_until(b, second_is_locked, ANSWER_MS)); /* it is in use: not removed */
+    run_for(b, 300);
+    assert_int_equal(durable->status.state, BUS_STATE_READY);
+    node_stop(exclusive);
+    node_stop(durable);
+    exclusive->status.state = BUS_STATE_STARTING;
+    node_start(exclusive);
+    assert_true(run_until(b, second_is_ready, 3000));
+}
+
 static void a_deleted_queue_is_declared_again(void **state)
 {
     struct bench *b = *state;
@@ -466,6 +485,7 @@ int bus_rabbitmq_run(void)
         cmocka_unit_test_setup_teardown(the_prefetch_bounds_what_is_not_given_back, bench_setup, bench_teardown),
         cmocka_unit_test_setup_teardown(a_held_name_is_waited_for, bench_setup, bench_teardown),
         cmocka_unit_test_setup_teardown(a_held_durable_name_is_waited_for, bench_setup, bench_teardown),
+        cmocka_unit_test_setup_teardown(a_durable_leftover_does_not_hold_the_name, bench_setup, bench_teardown),
         cmocka_unit_test_setup_teardown(a_deleted_queue_is_declared_again, bench_setup, bench_teardown),
         cmocka_unit_test_setup_teardown(what_was_not_given_back_comes_again, bench_setup, bench_teardown),
         cmocka_unit_test_setup_teardown(a_cut_connection_loses_nothing, bench_setup, bench_teardown),

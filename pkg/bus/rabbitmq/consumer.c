@@ -20,6 +20,7 @@
 /** Deliveries handed over at the latest after so many, so that the hub works while the rest is read. */
 #define BATCH_MAX 64
 #define CONSUMER_TAG "warren"
+#define LEFTOVER_CHANNEL 2
 
 struct rabbitmq_delivery {
     struct bus_delivery delivery;
@@ -93,6 +94,29 @@ static int consume(struct rabbitmq_bus *bus, struct rabbitmq_connection *c)
                    (c->reply_code == AMQP_ACCESS_REFUSED && strstr(c->error, "exclusive"))))
         return RABBITMQ_E_LOCKED;
     return result;
+}
+
+/**
+ * A durable queue that this node left behind when its mode was changed is refused with the same 405 as one that is
+ * held. If nobody consumes from it, it is removed (on a channel of its own: the refusal has closed the first). Return:
+ * whether the name is free now.
+ */
+static bool remove_leftover(struct rabbitmq_bus *bus, struct rabbitmq_connection *c)
+{
+    const bool if_unused = true, if_empty = false;
+    amqp_queue_delete_t request = {
+        .queue = amqp_cstring_bytes(bus->queue),
+        .if_unused = if_unused,
+        .if_empty = if_empty,
+    };
+    amqp_method_number_t answers[] = {AMQP_QUEUE_DELETE_OK_METHOD, 0};
+    amqp_rpc_reply_t reply;
+
+    (void)amqp_channel_open(c->amqp, LEFTOVER_CHANNEL);
+    if (amqp_get_rpc_reply(c->amqp).reply_type != AMQP_RESPONSE_NORMAL)
+        return false;
+    reply = amqp_simple_rpc(c->amqp, LEFTOVER_CHANNEL, AMQP_QUEUE_DELETE_METHOD, answers, &request);
+    return reply.reply_type == AMQP_RESPONSE_NORMAL;
 }
 
 static int declare_all(struct rabbitmq_bus *bus, struct rabbitmq_connection *c)
@@ -201,7 +225,7 @@ static int protocol_error(struct rabbitmq_connection *c, const char *text)
 
 static int on_deliver(struct rabbitmq_consumer *c, const amqp_basic_deliver_t *m)
 {
-    /* rabbitmq-c keeps only the lower tags unread; one beyond the window would overwrite another's mark. */
+    /* Beyond the window it would overwrite the mark of another. */
     if (m->delivery_tag <= c->acked || m->delivery_tag > c->acked + c->window)
         return protocol_error(&c->worker.connection, "a delivery beyond the prefetch");
     c->deliver = *m;
@@ -331,6 +355,12 @@ static int serve(struct rabbitmq_worker *w)
     begin_generation(c, w->connections + 1);
     if (!atomic_load(&w->is_stopping))
         result = declare_all(w->bus, &w->connection);
+    if (result == RABBITMQ_E_LOCKED && !c->was_locked && w->bus->config->queue == RABBITMQ_QUEUE_EXCLUSIVE &&
+        remove_leftover(w->bus, &w->connection)) {
+        log_event(LOG_NOTICE, "removed the durable queue of an earlier mode", LOG_TEXT("queue", w->bus->queue));
+        return RABBITMQ_E_RETRY;
+    }
+    c->was_locked = result == RABBITMQ_E_LOCKED; /* tried once: each attempt is an error in the broker's log */
     if (result || atomic_load(&w->is_stopping))
         return result;
     rabbitmq_worker_report(w, RABBITMQ_LINK_UP, "");

@@ -16,6 +16,7 @@ enum rabbitmq_result {
     RABBITMQ_E_LOST = 1,      /* the network, the broker's refusal, no memory: back off and try again */
     RABBITMQ_E_LOCKED = 2,    /* the queue's name is held by another connection */
     RABBITMQ_E_CANCELLED = 3, /* the broker cancelled the consumer: its queue was deleted */
+    RABBITMQ_E_RETRY = 4,     /* the obstacle was removed: again at once */
 };
 
 #define RABBITMQ_CHANNEL 1
@@ -160,7 +161,8 @@ struct rabbitmq_consumer {
     char routing_key[256];
     uint64_t body_size, body_received;
     bool in_header, in_body, is_swallowed;
-    uint64_t acked; /* the last tag that was acknowledged */
+    bool was_locked; /* the last attempt met a held name */
+    uint64_t acked;  /* the last tag that was acknowledged */
     struct list incoming;
 
     /* Under the worker's lock. */

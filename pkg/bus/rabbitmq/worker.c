@@ -201,7 +201,7 @@ static uint64_t plan_retry(struct rabbitmq_worker *w, int result)
 
     if (result == RABBITMQ_E_LOCKED)
         return LOCKED_RETRY_MS * 3 / 4 + random_below(LOCKED_RETRY_MS / 2);
-    if (result == RABBITMQ_E_CANCELLED && lived_ms > BACKOFF_MIN_MS)
+    if (result == RABBITMQ_E_RETRY || (result == RABBITMQ_E_CANCELLED && lived_ms > BACKOFF_MIN_MS))
         return 0;
     w->url_index = (w->url_index + 1) % count;
     round = w->attempts++ / (unsigned)count;
