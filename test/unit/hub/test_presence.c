@@ -75,7 +75,7 @@ static void test_names_are_bounded(void **state base_unused)
 {
     struct client a, c[6];
     struct world w;
-    char user[8];
+    char user[16];
 
     world_init(&w);
     w.config.online_interval_ms = 300;
@@ -255,7 +255,7 @@ static void test_churn_with_the_store_away(void **state base_unused)
 {
     struct client a;
     struct world w;
-    char room[16];
+    char room[24];
 
     open_world(&w, 30);
     client_open(&a, &w, 0, "a", NULL);

@@ -364,7 +364,7 @@ static void test_many_joins_leave_nothing(void **state base_unused)
 {
     struct client a;
     struct world w;
-    char room[16];
+    char room[24];
 
     open_world(&w);
     client_open(&a, &w, 0, "a", NULL);
