@@ -90,22 +90,21 @@ static void call_route(struct api *a, const struct route *route, const struct ht
     buffer_deinit(&name);
 }
 
-/** The pages that the server handed in. Return: whether there is one. */
-static bool call_page(struct api *a, const struct http_message *message, struct api_reply *reply)
+/** Among the pages that the server handed in; NULL if none has this path. */
+static const struct api_page *find_page(const struct api *a, struct slice path)
 {
     for (const struct api_page *page = a->environment.pages; page && page->path; page++) {
-        if (!slice_equal_text(message->path, page->path))
-            continue;
-        page->produce(a->environment.userdata, reply);
-        return true;
+        if (slice_equal_text(path, page->path))
+            return page;
     }
-    return false;
+    return NULL;
 }
 
 void api_dispatch(struct api *a, const struct http_message *message, struct api_reply *reply)
 {
     bool is_read = slice_equal_text(message->method, "GET") || slice_equal_text(message->method, "HEAD");
-    const char *allow = NULL;
+    const struct api_page *page = find_page(a, message->path);
+    const char *allow = page ? "GET, HEAD" : NULL;
     struct slice name;
 
     if (!is_read && http_message_header_count(message, "Origin") > 0) {
@@ -122,9 +121,9 @@ void api_dispatch(struct api *a, const struct http_message *message, struct api_
         }
         allow = strcmp(routes[i].method, "GET") == 0 ? "GET, HEAD" : routes[i].method;
     }
-    if (is_read && call_page(a, message, reply))
-        return;
-    if (allow)
+    if (is_read && page)
+        page->produce(a->environment.userdata, reply);
+    else if (allow)
         api_reply_full(
             reply, 405, "application/json", allow,
             SLICE_LITERAL("{\"error\":{\"code\":\"bad_request\",\"message\":\"not with this method; see Allow\"}}"));

@@ -153,7 +153,7 @@ int gateway_handshake_decide(const struct gateway_site *site, const struct http_
 
     *decision = (struct gateway_decision){.head_only = is_head};
     if (!is_get && !is_head) {
-        gateway_handshake_refuse(405, "only GET is served here", decision);
+        gateway_handshake_refuse(405, "only GET is served here; publishing is on the internal listener", decision);
         return 0;
     }
     if (is_get && http_message_has_token(request, "Upgrade", "websocket"))

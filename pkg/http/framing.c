@@ -102,12 +102,16 @@ struct http_refusal http_request_framing(struct http_message *m, size_t body_max
                                          uint64_t *ret_length)
 {
     struct http_refusal refusal = host_judge(m);
+    bool is_handshake =
+        http_message_has_token(m, "Connection", "upgrade") && http_message_has_token(m, "Upgrade", "websocket");
 
     if (refusal.status)
         return refusal;
     *ret_framing = HTTP_FRAMING_NONE;
     *ret_length = 0;
     m->keep_alive = connection_persists(m);
+    if (is_handshake)
+        body_max = SIZE_MAX; /* refused for having a body, not for its length */
     if (http_message_header_count(m, "Transfer-Encoding") > 0) {
         refusal = transfer_encoding_judge(m);
         *ret_framing = HTTP_FRAMING_CHUNKED;
@@ -122,8 +126,7 @@ struct http_refusal http_request_framing(struct http_message *m, size_t body_max
         return refusal;
     /* Behind the head of a WebSocket handshake come frames. Other upgrades are ignored, as section 7.8 of RFC 9110
      * allows: Java's client offers h2c with every POST. */
-    if (*ret_framing != HTTP_FRAMING_NONE && http_message_has_token(m, "Connection", "upgrade") &&
-        http_message_has_token(m, "Upgrade", "websocket"))
+    if (*ret_framing != HTTP_FRAMING_NONE && is_handshake)
         return http_refuse(400, "A WebSocket handshake has no body.");
     return HTTP_ACCEPTED;
 }
