@@ -141,6 +141,15 @@ static void check_management(struct server_checks *c, const struct server_settin
     buffer_deinit(&url);
 }
 
+/** The number before the first dot; 0 if there is none. */
+static uint64_t major_of(const char *version)
+{
+    struct slice rest = slice_from(version), part;
+    uint64_t major;
+
+    return slice_split(&rest, '.', &part) && slice_to_uint64(part, 1000, &major) ? major : 0;
+}
+
 static void check_store(struct server_checks *c, const struct server_settings *settings)
 {
     char storage[256], policy[64] = "", version[32] = "", url[200];
@@ -153,7 +162,7 @@ static void check_store(struct server_checks *c, const struct server_settings *s
             fault);
         return;
     }
-    if (atoi(version) < 7)
+    if (major_of(version) < 7)
         add(c, "redis", SERVER_CHECK_FAIL, "Warren needs Redis 7 or later", "%s: version %s", url, version);
     else
         add(c, "redis", SERVER_CHECK_OK, NULL, "%s: version %s", url, version);
