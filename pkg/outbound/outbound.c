@@ -8,16 +8,15 @@
 #include "base/base64.h"
 #include "base/list.h"
 
+#include <arpa/inet.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/bufferevent_ssl.h>
 #include <event2/dns.h>
 #include <event2/event.h>
 #include <event2/http.h>
-#include <event2/keyvalq_struct.h>
-#include <openssl/err.h>
+#include <limits.h>
 #include <openssl/ssl.h>
-#include <openssl/x509v3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +29,7 @@ struct outbound {
     struct evdns_base *dns;
     SSL_CTX *tls; /* made at the first https request */
     struct list requests;
+    bool is_ending;
 };
 
 struct request {
@@ -64,6 +64,7 @@ static void on_finish(void *userdata)
 {
     struct request *r = userdata;
 
+    list_remove(&r->link); /* first: done() may free the outbound, which answers whatever is on its list */
     r->done(r->userdata, r->result, r->status, buffer_slice(&r->body), r->result ? r->error : NULL);
     request_free(r);
 }
@@ -91,7 +92,7 @@ static void on_http_error(enum evhttp_request_error error, void *userdata)
     r->http = NULL;
     switch (error) {
     case EVREQ_HTTP_DATA_TOO_LONG:
-        request_finish(r, OUTBOUND_E_TOO_LARGE, "the answer is too large");
+        request_finish(r, OUTBOUND_E_TOO_LARGE, "the answer is too large, or its chunks are broken");
         break;
     case EVREQ_HTTP_TIMEOUT:
         request_finish(r, OUTBOUND_E_TIMEOUT, "no answer in time");
@@ -189,6 +190,13 @@ static SSL_CTX *tls_context(struct outbound *o)
     return o->tls;
 }
 
+static bool is_address(const char *host)
+{
+    struct in6_addr address;
+
+    return inet_pton(AF_INET, host, &address) == 1 || inet_pton(AF_INET6, host, &address) == 1;
+}
+
 /** A bufferevent for the connection: plain, or TLS with name and certificate checked. */
 static struct bufferevent *make_bufferevent(struct outbound *o, const struct target *t)
 {
@@ -201,7 +209,9 @@ static struct bufferevent *make_bufferevent(struct outbound *o, const struct tar
         return bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
     context = tls_context(o);
     ssl = context ? SSL_new(context) : NULL;
-    if (!ssl || SSL_set_tlsext_host_name(ssl, t->host) != 1 || SSL_set1_host(ssl, t->host) != 1) {
+    /* An address is no name to send (RFC 6066 section 3), but one to verify. */
+    if (!ssl || (!is_address(t->host) && SSL_set_tlsext_host_name(ssl, t->host) != 1) ||
+        SSL_set1_host(ssl, t->host) != 1) {
         SSL_free(ssl);
         return NULL;
     }
@@ -303,6 +313,8 @@ static int request_start(struct request *r, const struct outbound_request *reque
     evhttp_connection_set_max_body_size(
         r->connection, (ev_ssize_t)(request->max_body_bytes ? request->max_body_bytes : DEFAULT_BODY_BYTES));
     evhttp_connection_set_max_headers_size(r->connection, 65536);
+    evhttp_connection_set_timeout(r->connection,
+                                  INT_MAX); /* ours is the one for the whole; libevent's is 50 s a step */
     r->http = evhttp_request_new(on_http_done, r);
     if (!r->http)
         return -ENOMEM;
@@ -322,7 +334,7 @@ int outbound_fetch(struct outbound *o, const struct outbound_request *request, o
 {
     struct target target = {0};
     struct request *r = NULL;
-    int result = target_parse(request->url, &target);
+    int result = o->is_ending ? -ECANCELED : target_parse(request->url, &target);
 
     if (!result) {
         r = calloc(1, sizeof(*r));
@@ -369,8 +381,9 @@ struct outbound *outbound_free(struct outbound *o)
 {
     if (!o)
         return NULL;
-    list_for_each_safe (it, &o->requests) {
-        struct request *r = container_of(it, struct request, link);
+    o->is_ending = true;
+    while (!list_is_empty(&o->requests)) {
+        struct request *r = container_of(o->requests.next, struct request, link);
 
         if (!r->is_finished) {
             r->is_finished = true;
@@ -379,7 +392,7 @@ struct outbound *outbound_free(struct outbound *o)
         }
         on_finish(r);
     }
-    evdns_base_free(o->dns, 0);
+    evdns_base_free(o->dns, 1); /* open questions are answered, by which they let go of their connections */
     SSL_CTX_free(o->tls);
     free(o);
     return NULL;
