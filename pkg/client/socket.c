@@ -15,7 +15,7 @@
 #define DEFAULT_MESSAGE_BYTES (16u << 20)
 #define DEFAULT_TIMEOUT_MS 10000
 #define RESPONSE_HEAD_BYTES 8192
-#define RESPONSE_BODY_BYTES 4096
+#define RESPONSE_BODY_BYTES 65536
 
 enum state {
     STATE_UPGRADING, /* connecting, then waiting for the response */
@@ -31,6 +31,7 @@ struct client_socket {
     void *userdata;
     struct http_parser *http; /* until the upgrade */
     struct buffer request;    /* until it is sent */
+    char *subprotocol;        /* the one asked for, until the upgrade; NULL: none */
     struct loop_deadline deadline;
     struct loop *loop;
     enum state state;
@@ -85,6 +86,7 @@ static void on_event(struct client_socket *c, const struct ws_event *event)
         break;
     case WS_EVENT_CLOSE:
         c->close_code = event->close_code;
+        loop_deadline_stop(&c->deadline);
         (void)snprintf(c->text, sizeof(c->text), "%.*s", SLICE_PRINTF(event->payload));
         if (c->state == STATE_OPEN)
             send_close(c, event->close_code, SLICE_NONE);
@@ -93,17 +95,18 @@ static void on_event(struct client_socket *c, const struct ws_event *event)
     }
 }
 
-/** Frames. Return: bytes consumed. */
-static size_t feed_frames(struct client_socket *c, char *data, size_t size)
+static void feed_frames(struct client_socket *c, char *data, size_t size)
 {
     size_t taken = 0;
+    int result = 0;
 
-    while (taken < size && !net_stream_is_ending(&c->stream)) {
+    /* Until WS_MORE, even with nothing left: only then the parser lets go of the last message. */
+    while (result == 0 && !net_stream_is_ending(&c->stream)) {
         struct ws_event event;
         size_t consumed = 0;
         const char *sentence;
-        int result = ws_parser_feed(&c->ws, data + taken, size - taken, &consumed, &event);
 
+        result = ws_parser_feed(&c->ws, data + taken, size - taken, &consumed, &event);
         taken += consumed;
         if (result == 0) {
             on_event(c, &event);
@@ -115,21 +118,28 @@ static size_t feed_frames(struct client_socket *c, char *data, size_t size)
                 send_close(c, code, slice_from(sentence));
             net_stream_close(&c->stream);
         } else if (result < 0) {
+            set_text(c, "out of memory");
             net_stream_abort(&c->stream);
         }
     }
-    return size;
 }
 
 /** The response to the upgrade (section 4.1, the client's checks). Return: NULL, or what is wrong with it. */
 static const char *check_response(const struct client_socket *c, const struct http_message *m)
 {
+    struct slice subprotocol = http_message_header(m, "Sec-WebSocket-Protocol");
+
     if (m->status != 101)
         return "the upgrade was refused";
     if (!http_message_has_token(m, "Upgrade", "websocket") || !http_message_has_token(m, "Connection", "upgrade"))
         return "the response lacks Upgrade: websocket";
     if (!slice_equal_text(http_message_header(m, "Sec-WebSocket-Accept"), c->accept))
         return "the response's Sec-WebSocket-Accept is wrong";
+    if (http_message_header_count(m, "Sec-WebSocket-Extensions") > 0)
+        return "the response has an extension that was not asked for";
+    if (http_message_header_count(m, "Sec-WebSocket-Protocol") > 0 &&
+        (!c->subprotocol || !slice_equal_text(subprotocol, c->subprotocol)))
+        return "the response has a subprotocol that was not asked for";
     return NULL;
 }
 
@@ -143,7 +153,7 @@ static size_t feed_response(struct client_socket *c, char *data, size_t size)
     if (result == HTTP_MORE)
         return size;
     if (result == 0) {
-        c->http_status = response->status;
+        c->http_status = response->status == 101 ? 0 : response->status;
         fault = check_response(c, response);
     } else if (result == HTTP_E_BAD) {
         (void)http_parser_error(c->http, &fault);
@@ -156,7 +166,7 @@ static size_t feed_response(struct client_socket *c, char *data, size_t size)
         return size;
     }
     c->http = http_parser_free(c->http);
-    c->http_status = 0;
+    free(base_take(c->subprotocol));
     c->state = STATE_OPEN;
     loop_deadline_stop(&c->deadline);
     c->ops->on_open(c);
@@ -171,7 +181,7 @@ static size_t on_data(struct net_stream *s, char *data, size_t size)
     if (c->state == STATE_UPGRADING)
         taken = feed_response(c, data, size);
     if (taken < size && c->state != STATE_UPGRADING)
-        taken += feed_frames(c, data + taken, size - taken);
+        feed_frames(c, data + taken, size - taken);
     return size;
 }
 
@@ -183,10 +193,23 @@ static void on_open(struct net_stream *s)
     buffer_deinit(&c->request);
 }
 
+/** A refusal whose body was to end with the stream. */
+static void end_response(struct client_socket *c)
+{
+    const struct http_message *response;
+
+    if (http_parser_end(c->http, &response) || response->status == 101)
+        return;
+    c->http_status = response->status;
+    set_text(c, check_response(c, response));
+}
+
 static void on_closed(struct net_stream *s, enum net_end end, int error)
 {
     struct client_socket *c = container_of(s, struct client_socket, stream);
 
+    if (c->state == STATE_UPGRADING && end == NET_END_EOF)
+        end_response(c);
     if (!c->text[0] && c->state != STATE_CLOSING)
         set_text(c, error ? strerror(error) : net_end_name(end));
     c->state = STATE_CLOSED;
@@ -214,13 +237,19 @@ static int write_request(struct client_socket *c, const struct client_socket_opt
 
     ws_key_generate(key);
     ws_accept_value(slice_from(key), c->accept);
+    if (!c->accept[0])
+        return -ENOMEM;
     buffer_printf(&c->request, "GET %.*s HTTP/1.1\r\nHost: %s%.*s%s:%u\r\n", SLICE_PRINTF(url->target),
                   is_ipv6 ? "[" : "", SLICE_PRINTF(url->host), is_ipv6 ? "]" : "", url->port);
     buffer_printf(&c->request,
                   "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n",
                   key);
-    if (options->subprotocol)
+    if (options->subprotocol) {
+        c->subprotocol = slice_dup(slice_from(options->subprotocol));
+        if (!c->subprotocol)
+            return -ENOMEM;
         buffer_printf(&c->request, "Sec-WebSocket-Protocol: %s\r\n", options->subprotocol);
+    }
     if (options->headers)
         buffer_append_text(&c->request, options->headers);
     buffer_append_text(&c->request, "\r\n");
@@ -241,7 +270,8 @@ static int connect_to(struct client_socket *c, struct net_loop *n, const struct 
 
     if (!host)
         return -ENOMEM;
-    if (net_address_resolve(host, url->port, &address)) {
+    /* A resolver may say ::1 first, where a node that listens on 0.0.0.0 is not; only one address is tried. */
+    if (net_address_resolve(strcmp(host, "localhost") == 0 ? "127.0.0.1" : host, url->port, &address)) {
         *ret_error = "the host does not resolve";
         return -EINVAL;
     }
@@ -342,6 +372,7 @@ struct client_socket *client_socket_free(struct client_socket *c)
     ws_parser_deinit(&c->ws);
     http_parser_free(c->http);
     buffer_deinit(&c->request);
+    free(c->subprotocol);
     free(c);
     return NULL;
 }
