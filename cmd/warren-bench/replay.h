@@ -46,14 +46,14 @@ struct replay {
 
     uint8_t *welcomed; /* [viewer] */
     size_t welcomed_count;
-    uint64_t *due_ns;   /* [comment] */
-    struct buffer data; /* what is sent as data, one behind the other */
-    size_t *data_ends;  /* [comment] in data */
-    uint8_t *answers;   /* [comment] enum replay_answer */
-    size_t next;        /* comment to send */
-    uint64_t start_ns;  /* of the first comment */
-    uint64_t end_ns;
-    uint64_t progress_ms; /* when something came last */
+    uint64_t *due_ns;     /* [comment] */
+    struct buffer data;   /* what is sent as data, one behind the other */
+    size_t *data_ends;    /* [comment] in data */
+    uint8_t *answers;     /* [comment] enum replay_answer */
+    size_t next;          /* comment to send */
+    uint64_t start_ns;    /* of the first comment */
+    uint64_t last_ns;     /* when something came last */
+    uint64_t progress_ms; /* when there last was a reason to go on waiting */
     uint64_t reported_ms;
     uint64_t settle_until_ms;
 

@@ -63,8 +63,8 @@ static struct summary summarize(const struct replay *r)
         if (r->answers[i] == REPLAY_UNANSWERED || r->answers[i] == REPLAY_ACCEPTED)
             s.expected += r->ledger.viewers;
     }
-    if (r->start_ns && r->end_ns > r->start_ns)
-        s.duration_s = (double)(r->end_ns - r->start_ns) / 1e9;
+    if (r->start_ns && r->last_ns > r->start_ns)
+        s.duration_s = (double)(r->last_ns - r->start_ns) / 1e9;
     s.is_ok = r->failure.size == 0 && !r->is_interrupted && s.lost == 0 && s.unsent == 0 && s.unanswered == 0 &&
               r->refused == 0 && r->ledger.duplicated == 0 && r->ledger.out_of_order == 0 && r->corrupted == 0 &&
               r->unexpected == 0 && r->disconnects == 0;

@@ -37,7 +37,6 @@ static void set_phase(struct replay *r, enum replay_phase phase)
         r->settle_until_ms = clock_monotonic_ms() + (uint64_t)(r->options->settle_s * 1e3);
         break;
     case REPLAY_CLOSING:
-        r->end_ns = clock_monotonic_ns();
         bench_pacer_stop(&r->pacer);
         bench_fleet_close(r->fleet);
         break;
@@ -264,6 +263,7 @@ static void on_message(struct bench_member *m, enum ws_opcode opcode, struct sli
 
     if (r->phase == REPLAY_CLOSING)
         return;
+    r->last_ns = a.now_ns;
     r->progress_ms = a.now_ns / 1000000;
     if (opcode != WS_OPCODE_TEXT || !bench_event_each(payload, on_event, &a))
         r->unexpected++;
