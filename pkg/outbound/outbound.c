@@ -190,15 +190,20 @@ static SSL_CTX *tls_context(struct outbound *o)
     return o->tls;
 }
 
-static bool is_address(const char *host)
+/** The name to send and to verify. An address is only verified (RFC 6066 section 3). */
+static bool set_name(SSL *ssl, const char *host)
 {
     struct in6_addr address;
 
-    return inet_pton(AF_INET, host, &address) == 1 || inet_pton(AF_INET6, host, &address) == 1;
+    /* SSL_set_tlsext_host_name(), whose macro casts const away; OpenSSL copies the name. */
+    if (inet_pton(AF_INET, host, &address) != 1 && inet_pton(AF_INET6, host, &address) != 1 &&
+        SSL_ctrl(ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name, (void *)(uintptr_t)host) != 1)
+        return false;
+    return SSL_set1_host(ssl, host) == 1; /* also takes addresses */
 }
 
 /** A bufferevent for the connection: plain, or TLS with name and certificate checked. */
-static struct bufferevent *make_bufferevent(struct outbound *o, const struct target *t)
+static struct bufferevent *make_bufferevent(struct outbound *o, struct target *t)
 {
     struct event_base *base = loop_event_base(o->loop);
     struct bufferevent *bev;
@@ -209,9 +214,7 @@ static struct bufferevent *make_bufferevent(struct outbound *o, const struct tar
         return bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
     context = tls_context(o);
     ssl = context ? SSL_new(context) : NULL;
-    /* An address is no name to send (RFC 6066 section 3), but one to verify. */
-    if (!ssl || (!is_address(t->host) && SSL_set_tlsext_host_name(ssl, t->host) != 1) ||
-        SSL_set1_host(ssl, t->host) != 1) {
+    if (!ssl || !set_name(ssl, t->host)) {
         SSL_free(ssl);
         return NULL;
     }
@@ -293,7 +296,7 @@ static int method_parse(const char *method, enum evhttp_cmd_type *ret_type)
     return -EINVAL;
 }
 
-static int request_start(struct request *r, const struct outbound_request *request, const struct target *t)
+static int request_start(struct request *r, const struct outbound_request *request, struct target *t)
 {
     struct outbound *o = r->owner;
     enum evhttp_cmd_type type;

@@ -111,25 +111,48 @@ static void test_wrong_url(void **state base_unused)
     fetched_deinit(&f);
 }
 
-/* The server ends without reading, while megabytes are on their way: no signal may kill a command for that. */
+static void *send_sigpipe(void *userdata)
+{
+    usleep(100000);
+    pthread_kill(*(pthread_t *)userdata, SIGPIPE);
+    return NULL;
+}
+
+/* As a write to a peer that has ended sends it. It must not kill a command, and must not be left over. */
+static void test_sigpipe(void **state base_unused)
+{
+    struct canned_server s = {.response = "", .holds = true};
+    pthread_t self = pthread_self(), thread;
+    struct fetched f;
+    sigset_t pending, mask;
+
+    assert_true(signal(SIGPIPE, SIG_DFL) != SIG_ERR);
+    canned_server_start(&s);
+    assert_int_equal(pthread_create(&thread, NULL, send_sigpipe, &self), 0);
+    f = fetch(s.url, "GET", SLICE_NONE, 400);
+    pthread_join(thread, NULL);
+    canned_server_stop(&s);
+    assert_int_equal(f.result, OUTBOUND_E_TIMEOUT);
+    assert_int_equal(sigpending(&pending), 0);
+    assert_int_equal(sigismember(&pending, SIGPIPE), 0);
+    assert_int_equal(pthread_sigmask(SIG_SETMASK, NULL, &mask), 0);
+    assert_int_equal(sigismember(&mask, SIGPIPE), 0); /* as it was */
+    fetched_deinit(&f);
+}
+
+/* The server ends without reading, while megabytes are on their way. */
 static void test_peer_that_does_not_read(void **state base_unused)
 {
     struct canned_server s = {.response = "", .drops = true};
     size_t size = 32u << 20;
     char *body = calloc(1, size);
     struct fetched f;
-    sigset_t pending, mask;
 
     assert_non_null(body);
-    assert_true(signal(SIGPIPE, SIG_DFL) != SIG_ERR);
     canned_server_start(&s);
     f = fetch(s.url, "POST", slice_make(body, size), 5000);
     canned_server_stop(&s);
     assert_int_equal(f.result, OUTBOUND_E_UNREACHABLE);
-    assert_int_equal(sigpending(&pending), 0);
-    assert_int_equal(sigismember(&pending, SIGPIPE), 0);
-    assert_int_equal(pthread_sigmask(SIG_SETMASK, NULL, &mask), 0);
-    assert_int_equal(sigismember(&mask, SIGPIPE), 0); /* as it was */
     fetched_deinit(&f);
     free(body);
 }
@@ -153,6 +176,7 @@ int main(void)
         cmocka_unit_test(test_nobody_there),
         cmocka_unit_test(test_timeout),
         cmocka_unit_test(test_wrong_url),
+        cmocka_unit_test(test_sigpipe),
         cmocka_unit_test(test_peer_that_does_not_read),
         cmocka_unit_test(test_path),
     };
