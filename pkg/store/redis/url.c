@@ -76,7 +76,7 @@ static bool is_host(struct slice host, const char *besides)
 
 static bool take_host(struct slice text, struct redis_url *url)
 {
-    struct slice host = text, port = SLICE_NONE;
+    struct slice host = text, port;
     const char *besides = ".-_";
     uint64_t number = PORT_DEFAULT;
 
