@@ -10,11 +10,22 @@ static struct memory_store *memory_store_from(struct store *s)
     return container_of(s, struct memory_store, base);
 }
 
+static void run_append(struct memory_store *s, struct store_append *r)
+{
+    int result = memory_append_run(s, r);
+    bool has_node = result == 0 && r->wants_interest && memory_interest_is_stated(s, r->channel);
+
+    r->done(r, result, has_node ? &s->node : NULL, has_node);
+}
+
 static void run_request(struct memory_store *s, struct store_request *r)
 {
     struct store_lease_put *lease = container_of(r, struct store_lease_put, base);
     struct store_session_put *session = container_of(r, struct store_session_put, base);
     struct store_room_put *room = container_of(r, struct store_room_put, base);
+    struct store_interest_put *interest = container_of(r, struct store_interest_put, base);
+    struct store_ack_put *ack = container_of(r, struct store_ack_put, base);
+    struct store_ack_read *ack_read = container_of(r, struct store_ack_read, base);
 
     switch ((enum store_kind)r->kind) {
     case STORE_KIND_SEEN:
@@ -37,6 +48,24 @@ static void run_request(struct memory_store *s, struct store_request *r)
         break;
     case STORE_KIND_ROOM_READ:
         memory_room_read_run(s, container_of(r, struct store_room_read, base));
+        break;
+    case STORE_KIND_APPEND:
+        run_append(s, container_of(r, struct store_append, base));
+        break;
+    case STORE_KIND_LOG_READ:
+        memory_log_read_run(s, container_of(r, struct store_log_read, base));
+        break;
+    case STORE_KIND_SWEEP:
+        memory_sweep_run(s, container_of(r, struct store_sweep, base));
+        break;
+    case STORE_KIND_INTEREST_PUT:
+        interest->done(interest, memory_interest_put_run(s, interest));
+        break;
+    case STORE_KIND_ACK_PUT:
+        ack->done(ack, memory_ack_put_run(s, ack));
+        break;
+    case STORE_KIND_ACK_READ:
+        ack_read->done(ack_read, 0, memory_ack_read_run(s, ack_read));
         break;
     case STORE_KIND_RELEASE:
         memory_release_run(s);
@@ -156,6 +185,41 @@ static void memory_room_read(struct store *s, struct store_room_read *r)
     submit(s, &r->base, STORE_KIND_ROOM_READ);
 }
 
+static void memory_append(struct store *s, struct store_append *r)
+{
+    store_append_check(r);
+    submit(s, &r->base, STORE_KIND_APPEND);
+}
+
+static void memory_log_read(struct store *s, struct store_log_read *r)
+{
+    assert(r->limit > 0 && r->limit <= STORE_LOG_READ_MAX);
+    submit(s, &r->base, STORE_KIND_LOG_READ);
+}
+
+static void memory_sweep(struct store *s, struct store_sweep *r)
+{
+    assert(r->count > 0 && r->count <= STORE_SWEEP_MAX && r->limit_per_channel > 0);
+    submit(s, &r->base, STORE_KIND_SWEEP);
+}
+
+static void memory_interest_put(struct store *s, struct store_interest_put *r)
+{
+    assert(r->count > 0 && r->count <= STORE_INTEREST_MAX);
+    submit(s, &r->base, STORE_KIND_INTEREST_PUT);
+}
+
+static void memory_ack_put(struct store *s, struct store_ack_put *r)
+{
+    assert(r->age_ms > 0);
+    submit(s, &r->base, STORE_KIND_ACK_PUT);
+}
+
+static void memory_ack_read(struct store *s, struct store_ack_read *r)
+{
+    submit(s, &r->base, STORE_KIND_ACK_READ);
+}
+
 static void memory_status(struct store *base, struct store_status *ret_status)
 {
     struct memory_store *s = memory_store_from(base);
@@ -184,6 +248,8 @@ static struct store *memory_free(struct store *base)
     for (size_t i = 0; i < STORE_SEEN_SLOTS; i++)
         memory_slot_clear(&s->slots[i]);
     memory_presence_clear(s);
+    memory_logs_clear(s);
+    memory_marks_clear(s);
     free(s->release_node);
     free(s);
     return NULL;
@@ -200,6 +266,12 @@ static const struct store_ops memory_ops = {
     .user_read = memory_user_read,
     .room_put = memory_room_put,
     .room_read = memory_room_read,
+    .append = memory_append,
+    .log_read = memory_log_read,
+    .sweep = memory_sweep,
+    .interest_put = memory_interest_put,
+    .ack_put = memory_ack_put,
+    .ack_read = memory_ack_read,
     .status = memory_status,
     .stop = memory_stop,
     .free = memory_free,
@@ -221,6 +293,8 @@ int memory_store_new(struct loop *owner, const struct store_identity *identity, 
     s->node = slice_make(s->node_text, node_size);
     list_init(&s->queue);
     list_init(&s->release.link);
+    list_init(&s->log_turns);
+    list_init(&s->mark_turns);
     loop_timer_init(&s->work, owner, on_work, s);
     *ret_store = &s->base;
     return 0;

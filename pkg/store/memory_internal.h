@@ -29,6 +29,11 @@ struct memory_store {
     struct memory_lease *leases;
     struct memory_user *users;
     struct memory_room *rooms;
+    struct memory_log *logs;
+    struct list log_turns; /* of struct memory_log, in the order in which they are looked at for their end */
+    struct memory_mark *marks;
+    struct list mark_turns;       /* of struct memory_mark, likewise */
+    uint64_t last_epoch;          /* the highest that was given */
     struct store_request release; /* of lease_release(), with a copy of its arguments */
     char *release_node;
     uint64_t release_incarnation;
@@ -54,5 +59,27 @@ void memory_user_read_run(struct memory_store *s, struct store_user_read *r);
 int memory_room_put_run(struct memory_store *s, const struct store_room_put *r);
 void memory_room_read_run(struct memory_store *s, struct store_room_read *r);
 void memory_presence_clear(struct memory_store *s);
+
+/* memory_log.c */
+int memory_append_run(struct memory_store *s, struct store_append *r);
+void memory_log_read_run(struct memory_store *s, struct store_log_read *r);
+void memory_sweep_run(struct memory_store *s, struct store_sweep *r);
+int memory_interest_put_run(struct memory_store *s, const struct store_interest_put *r);
+/** Whether this node states interest in @channel. */
+bool memory_interest_is_stated(struct memory_store *s, struct slice channel);
+void memory_logs_clear(struct memory_store *s);
+
+/* memory_mark.c: positions that are remembered for a time, under a name of several parts: publish keys and acks. */
+
+#define MEMORY_MARK_PARTS 4
+/** false: there is none, or its time is over. */
+bool memory_mark_find(struct memory_store *s, const struct slice parts[MEMORY_MARK_PARTS],
+                      struct store_position *ret_position);
+/** Sets or replaces it. Return: 0, -ENOMEM (nothing changed). */
+int memory_mark_set(struct memory_store *s, const struct slice parts[MEMORY_MARK_PARTS], struct store_position position,
+                    uint64_t age_ms) base_must_check;
+int memory_ack_put_run(struct memory_store *s, const struct store_ack_put *r);
+struct store_position memory_ack_read_run(struct memory_store *s, const struct store_ack_read *r);
+void memory_marks_clear(struct memory_store *s);
 
 #endif

@@ -6,7 +6,7 @@
 
 #include <stdio.h>
 
-void store_request_refuse(struct store_request *r)
+static void refuse_presence(struct store_request *r)
 {
     struct store_seen *seen = container_of(r, struct store_seen, base);
     struct store_lease_put *lease_put = container_of(r, struct store_lease_put, base);
@@ -16,28 +16,60 @@ void store_request_refuse(struct store_request *r)
     struct store_room_put *room_put = container_of(r, struct store_room_put, base);
     struct store_room_read *room_read = container_of(r, struct store_room_read, base);
 
+    if (r->kind == STORE_KIND_SEEN)
+        seen->done(seen, STORE_E_UNAVAILABLE);
+    else if (r->kind == STORE_KIND_LEASE_PUT)
+        lease_put->done(lease_put, STORE_E_UNAVAILABLE);
+    else if (r->kind == STORE_KIND_NODES_READ)
+        nodes_read->done(nodes_read, STORE_E_UNAVAILABLE, NULL, 0);
+    else if (r->kind == STORE_KIND_SESSION_PUT)
+        session_put->done(session_put, STORE_E_UNAVAILABLE);
+    else if (r->kind == STORE_KIND_USER_READ)
+        user_read->done(user_read, STORE_E_UNAVAILABLE, NULL, 0);
+    else if (r->kind == STORE_KIND_ROOM_PUT)
+        room_put->done(room_put, STORE_E_UNAVAILABLE);
+    else if (r->kind == STORE_KIND_ROOM_READ)
+        room_read->done(room_read, STORE_E_UNAVAILABLE, NULL, 0);
+}
+
+void store_request_refuse(struct store_request *r)
+{
+    struct store_append *append = container_of(r, struct store_append, base);
+    struct store_log_read *log_read = container_of(r, struct store_log_read, base);
+    struct store_sweep *sweep = container_of(r, struct store_sweep, base);
+    struct store_interest_put *interest_put = container_of(r, struct store_interest_put, base);
+    struct store_ack_put *ack_put = container_of(r, struct store_ack_put, base);
+    struct store_ack_read *ack_read = container_of(r, struct store_ack_read, base);
+    const struct store_position none = {0};
+
     assert(!list_is_linked(&r->link));
     switch ((enum store_kind)r->kind) {
+    case STORE_KIND_APPEND:
+        append->done(append, STORE_E_UNAVAILABLE, NULL, 0);
+        break;
+    case STORE_KIND_LOG_READ:
+        log_read->done(log_read, STORE_E_UNAVAILABLE, none, none, NULL, 0);
+        break;
+    case STORE_KIND_SWEEP:
+        sweep->done(sweep, STORE_E_UNAVAILABLE);
+        break;
+    case STORE_KIND_INTEREST_PUT:
+        interest_put->done(interest_put, STORE_E_UNAVAILABLE);
+        break;
+    case STORE_KIND_ACK_PUT:
+        ack_put->done(ack_put, STORE_E_UNAVAILABLE);
+        break;
+    case STORE_KIND_ACK_READ:
+        ack_read->done(ack_read, STORE_E_UNAVAILABLE, none);
+        break;
     case STORE_KIND_SEEN:
-        seen->done(seen, STORE_E_UNAVAILABLE);
-        break;
     case STORE_KIND_LEASE_PUT:
-        lease_put->done(lease_put, STORE_E_UNAVAILABLE);
-        break;
     case STORE_KIND_NODES_READ:
-        nodes_read->done(nodes_read, STORE_E_UNAVAILABLE, NULL, 0);
-        break;
     case STORE_KIND_SESSION_PUT:
-        session_put->done(session_put, STORE_E_UNAVAILABLE);
-        break;
     case STORE_KIND_USER_READ:
-        user_read->done(user_read, STORE_E_UNAVAILABLE, NULL, 0);
-        break;
     case STORE_KIND_ROOM_PUT:
-        room_put->done(room_put, STORE_E_UNAVAILABLE);
-        break;
     case STORE_KIND_ROOM_READ:
-        room_read->done(room_read, STORE_E_UNAVAILABLE, NULL, 0);
+        refuse_presence(r);
         break;
     case STORE_KIND_RELEASE:
     case STORE_KINDS:

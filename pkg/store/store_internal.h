@@ -15,6 +15,12 @@ enum store_kind {
     STORE_KIND_USER_READ,
     STORE_KIND_ROOM_PUT,
     STORE_KIND_ROOM_READ,
+    STORE_KIND_APPEND,
+    STORE_KIND_LOG_READ,
+    STORE_KIND_SWEEP,
+    STORE_KIND_INTEREST_PUT,
+    STORE_KIND_ACK_PUT,
+    STORE_KIND_ACK_READ,
     STORE_KIND_RELEASE, /* a backend's own, for lease_release(): nobody waits for it */
     STORE_KINDS,
 };
@@ -22,12 +28,27 @@ enum store_kind {
 /** Answers @r with STORE_E_UNAVAILABLE. It is on no list any more; afterwards it may be gone. */
 void store_request_refuse(struct store_request *r);
 
+/** The caller's side of store_append()'s contract. */
+static inline void store_append_check(const struct store_append *r base_unused)
+{
+    assert(slice_is_set(r->channel) && slice_is_set(r->sender) && slice_is_set(r->key));
+    assert(r->key_age_ms > 0 && r->limits->length > 0 && r->limits->age_ms > 0);
+}
+
+static inline bool store_position_is_before(struct store_position a, struct store_position b)
+{
+    return a.epoch != b.epoch ? a.epoch < b.epoch : a.offset < b.offset;
+}
+
 /** Sessions at most in the answer of a user_read. */
 #define STORE_SESSIONS_MAX 1000
 /** Nodes at most in the answer of a nodes_read. */
 #define STORE_NODES_MAX 1000
 /** Entries of nodes whose lease ended longer ago are dropped by readers. */
 #define STORE_ENDED_KEPT_MS (60 * 60 * 1000)
+
+/** Bytes of records at most, about, in the answer of one sweep. */
+#define STORE_SWEEP_BYTES (4u * 1024 * 1024)
 
 /** Slots a seen window is cut into, and slots looked up: the current and as many before it as make a whole window. */
 #define STORE_SEEN_PARTS 2
