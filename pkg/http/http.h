@@ -6,8 +6,9 @@
 /**
  * HTTP/1.1 messages (RFC 9110, RFC 9112): bytes in, bytes out, no I/O.
  *
- * Strict where looseness has been an attack: CRLF only, no obs-fold, no white space before a colon, exactly one Host in HTTP/1.1,
- * Content-Length and Transfer-Encoding never together, one Content-Length value, chunked only as the last coding, no control characters.
+ * Strict where looseness has been an attack: CRLF only, no obs-fold, no white space before a colon, exactly one Host in
+ * HTTP/1.1, Content-Length and Transfer-Encoding never together, one Content-Length value, chunked only as the last
+ * coding, no control characters.
  */
 #define HTTP_HEADERS_MAX 64
 
@@ -17,9 +18,9 @@ struct http_header {
 };
 
 struct http_limits {
-    size_t head_bytes;  /* start line and headers; beyond: 431 (414 while in the request line) */
-    size_t headers;     /* at most HTTP_HEADERS_MAX; beyond: 431 */
-    size_t body_bytes;  /* beyond: 413 */
+    size_t head_bytes; /* start line and headers; beyond: 431 (414 while in the request line) */
+    size_t headers;    /* at most HTTP_HEADERS_MAX; beyond: 431 */
+    size_t body_bytes; /* beyond: 413 */
 };
 
 /** A parsed head (and body), as slices into the parser's memory: valid until the parser is reset or freed. */
@@ -58,17 +59,19 @@ struct http_parser;
 
 /** For requests (a server), or for responses to @response_to_head = whether the request was HEAD (a client). */
 int http_parser_new_request(const struct http_limits *limits, struct http_parser **ret_parser) base_must_check;
-int http_parser_new_response(const struct http_limits *limits, bool response_to_head, struct http_parser **ret_parser) base_must_check;
+int http_parser_new_response(const struct http_limits *limits, bool response_to_head,
+                             struct http_parser **ret_parser) base_must_check;
 struct http_parser *http_parser_free(struct http_parser *p);
 BASE_DEFINE_CLEANUP(struct http_parser *, http_parser_free)
 
 /**
  * http_parser_feed() - take bytes
  *
- * Consumes up to the end of one message and no further: what follows (a pipelined request, frames behind an upgrade) stays the
- * caller's. A request with `Connection: Upgrade` and no body ends with its head; so does a 101 response. A body on a WebSocket
- * handshake is refused; other upgrades are not looked at. After a message, reset before feeding again.
- * Return: 0 and *ret_message: a whole message; HTTP_MORE: all bytes were consumed; HTTP_E_BAD; -ENOMEM. *ret_consumed is set in every case.
+ * Consumes up to the end of one message and no further: what follows (a pipelined request, frames behind an upgrade)
+ * stays the caller's. A request with `Connection: Upgrade` and no body ends with its head; so does a 101 response. A
+ * body on a WebSocket handshake is refused; other upgrades are not looked at. After a message, reset before feeding
+ * again. Return: 0 and *ret_message: a whole message; HTTP_MORE: all bytes were consumed; HTTP_E_BAD; -ENOMEM.
+ * *ret_consumed is set in every case.
  */
 int http_parser_feed(struct http_parser *p, const void *data, size_t size, size_t *ret_consumed,
                      const struct http_message **ret_message) base_must_check;
@@ -84,7 +87,8 @@ bool http_parser_has_begun(const struct http_parser *p);
 /** Standard reason phrase, or "Unknown". */
 const char *http_status_reason(unsigned status);
 
-/** Percent-decodes a path segment or query value into @out; '+' is a space only if @form. Return: false for a bad escape. */
+/** Percent-decodes a path segment or query value into @out; '+' is a space only if @form. Return: false for a bad
+ * escape. */
 bool http_percent_decode(struct slice text, bool form, struct buffer *out) base_must_check;
 /** Percent-encodes everything but unreserved characters. */
 void http_percent_encode(struct slice text, struct buffer *out);

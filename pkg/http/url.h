@@ -3,7 +3,8 @@
 
 #include "base/slice.h"
 
-/** The parts of `scheme://[user[:password]@]host[:port][/path][?query]`, as slices of the text (RFC 3986, the forms that Warren takes). */
+/** The parts of `scheme://[user[:password]@]host[:port][/path][?query]`, as slices of the text (RFC 3986, the forms
+ * that Warren takes). */
 struct http_url {
     struct slice scheme;
     struct slice user;     /* percent-encoded as it stands; not set if absent */
@@ -16,7 +17,8 @@ struct http_url {
 /**
  * http_url_parse() - split a URL whose scheme is one of @schemes (comma-separated, e.g. "http,https")
  *
- * The default port is by scheme: http, ws 80; https, wss 443; others 0. Return: NULL, or what was expected, of static lifetime.
+ * The default port is by scheme: http, ws 80; https, wss 443; others 0. Return: NULL, or what was expected, of static
+ * lifetime.
  */
 const char *http_url_parse(struct slice text, const char *schemes, struct http_url *ret_url);
 

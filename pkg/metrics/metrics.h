@@ -14,9 +14,9 @@
  *         [NET_OPEN] = {"warren_net_open", METRICS_GAUGE, "Connections open now."},
  *     };
  *
- * A package registers its rows once (a group) and takes one set of cells per thread that counts; a page sums the cells. A cell has one
- * writer, so counting is a plain relaxed load and store, no locked instruction. Several groups may have rows of one name with different
- * labels; the page then writes HELP and TYPE once.
+ * A package registers its rows once (a group) and takes one set of cells per thread that counts; a page sums the cells.
+ * A cell has one writer, so counting is a plain relaxed load and store, no locked instruction. Several groups may have
+ * rows of one name with different labels; the page then writes HELP and TYPE once.
  */
 enum metrics_type { METRICS_COUNTER, METRICS_GAUGE, METRICS_HISTOGRAM };
 
@@ -26,7 +26,8 @@ struct metrics_row {
     const char *help;
     const char *labels;     /* NULL, or as on the page: reason="too_slow" */
     const uint64_t *bounds; /* of a histogram: upper bounds, rising, ended by 0 */
-    double scale;           /* what one counted unit is in the unit of the name; 0 means 1 (counted in µs, told in seconds: 1e-6) */
+    double
+        scale; /* what one counted unit is in the unit of the name; 0 means 1 (counted in µs, told in seconds: 1e-6) */
 };
 
 struct metrics;       /* all groups of a process; thread-safe */
@@ -38,8 +39,10 @@ struct metrics *metrics_new(void) base_must_check;
 struct metrics *metrics_free(struct metrics *m);
 
 /** Borrows @rows for ever. Groups belong to @m. Thread: any. Return: NULL when out of memory. */
-struct metrics_group *metrics_group_new(struct metrics *m, const struct metrics_row *rows, size_t count) base_must_check;
-/** A new set of cells, all 0, belonging to @group and never freed before it (what was counted stays counted). Thread: any. */
+struct metrics_group *metrics_group_new(struct metrics *m, const struct metrics_row *rows,
+                                        size_t count) base_must_check;
+/** A new set of cells, all 0, belonging to @group and never freed before it (what was counted stays counted). Thread:
+ * any. */
 struct metrics_cells *metrics_cells_new(struct metrics_group *group) base_must_check;
 
 /** Adds to a counter or gauge (a gauge also takes negative steps). Thread: the cells' one writer. */

@@ -14,8 +14,9 @@ struct outbound;
 enum outbound_result {
     OUTBOUND_E_UNREACHABLE = 1, /* name, connect, TLS, or the connection broke */
     OUTBOUND_E_TIMEOUT = 2,
-    OUTBOUND_E_TOO_LARGE = 3,   /* the answer is above max_body_bytes (or its chunks are broken: libevent does not say which) */
-    OUTBOUND_E_CANCELLED = 4,   /* outbound_free() */
+    OUTBOUND_E_TOO_LARGE =
+        3, /* the answer is above max_body_bytes (or its chunks are broken: libevent does not say which) */
+    OUTBOUND_E_CANCELLED = 4, /* outbound_free() */
 };
 
 int outbound_new(struct loop *l, struct outbound **ret_outbound) base_must_check;
@@ -28,19 +29,20 @@ struct outbound_request {
     const char *url;          /* http:// or https://, may hold user:password@ (sent as basic authentication) */
     const char *content_type; /* of the body; NULL if none */
     struct slice body;
-    const char *bearer;       /* Authorization: Bearer …; NULL if none */
-    uint64_t timeout_ms;      /* for the whole request; 0: 5,000 */
-    size_t max_body_bytes;    /* of the answer; 0: 4 MiB */
+    const char *bearer;    /* Authorization: Bearer …; NULL if none */
+    uint64_t timeout_ms;   /* for the whole request; 0: 5,000 */
+    size_t max_body_bytes; /* of the answer; 0: 4 MiB */
 };
 
 /** @error: a sentence when result is not 0. Valid during the call. */
 typedef void outbound_done_fn(void *userdata, int result, unsigned status, struct slice body, const char *error);
 
 /**
- * Copies @request. Return: 0: @done comes once, at the end of a turn or from outbound_free(), never from inside this call;
- * -EINVAL: no URL, or a method that is not listed; -ECANCELED: called from a @done that outbound_free() called; -ENOMEM.
- * A process that uses it ignores SIGPIPE.
+ * Copies @request. Return: 0: @done comes once, at the end of a turn or from outbound_free(), never from inside this
+ * call; -EINVAL: no URL, or a method that is not listed; -ECANCELED: called from a @done that outbound_free() called;
+ * -ENOMEM. A process that uses it ignores SIGPIPE.
  */
-int outbound_fetch(struct outbound *o, const struct outbound_request *request, outbound_done_fn *done, void *userdata) base_must_check;
+int outbound_fetch(struct outbound *o, const struct outbound_request *request, outbound_done_fn *done,
+                   void *userdata) base_must_check;
 
 #endif

@@ -1,6 +1,7 @@
 /*
- * The main() of a fuzz target in ordinary builds: runs LLVMFuzzerTestOneInput() over every file of the corpus folder named on the
- * command line, and over every prefix of it that is at most 512 bytes long (cut input is what parsers meet most).
+ * The main() of a fuzz target in ordinary builds: runs LLVMFuzzerTestOneInput() over every file of the corpus folder
+ * named on the command line, and over every prefix of it that is at most 512 bytes long (cut input is what parsers meet
+ * most).
  */
 #include <dirent.h>
 #include <stdint.h>
