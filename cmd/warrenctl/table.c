@@ -29,6 +29,24 @@ static size_t width_of(const char *text)
     return width;
 }
 
+/** Controls become '?', also those of U+0080 to U+009F, which terminals obey as well. */
+static void hide_controls(char *text)
+{
+    char *to = text;
+
+    for (const char *from = text; *from; from++) {
+        if ((unsigned char)from[0] == 0xc2 && (unsigned char)from[1] >= 0x80 && (unsigned char)from[1] < 0xa0) {
+            *to++ = '?';
+            from++;
+        } else {
+            *to++ = *from;
+            if ((unsigned char)*from < 0x20 || *from == 0x7f)
+                to[-1] = '?';
+        }
+    }
+    *to = '\0';
+}
+
 void table_set(struct table *t, size_t column, struct slice text)
 {
     char **cell, *copy;
@@ -41,10 +59,7 @@ void table_set(struct table *t, size_t column, struct slice text)
         t->failed = true;
         return;
     }
-    for (char *c = copy; *c; c++) {
-        if ((unsigned char)*c < 0x20 || *c == 0x7f)
-            *c = '?';
-    }
+    hide_controls(copy);
     free(*cell);
     *cell = copy;
 }

@@ -162,6 +162,15 @@ static int report(int result, const struct buffer *errors)
     return result == CONFIG_E_INVALID ? 2 : result ? 1 : 0;
 }
 
+static int check_config(const struct server_settings *settings, struct buffer *errors)
+{
+    int result = server_settings_check(settings, errors);
+
+    if (!result)
+        (void)puts("The configuration is good.");
+    return report(result, errors);
+}
+
 int main(int argc, char **argv)
 {
     struct arguments arguments = {0};
@@ -177,8 +186,7 @@ int main(int argc, char **argv)
     if (result) {
         code = report(result, &errors);
     } else if (arguments.check) {
-        (void)puts("The configuration is good.");
-        code = 0;
+        code = check_config(settings, &errors);
     } else if (arguments.print) {
         code = print_config(settings);
     } else if (arguments.doctor) {

@@ -150,6 +150,13 @@ static int check_listen(const struct api_config *config, struct net_address *ret
     return 0;
 }
 
+int api_config_check(const struct api_config *config, struct buffer *errors)
+{
+    struct net_address address;
+
+    return check_listen(config, &address, errors);
+}
+
 static const struct hub_port_ops port_ops = {NULL}; /* no sessions here, so no fans */
 
 int api_new(struct loop *main_loop, struct hub *h, const struct api_config *config,

@@ -52,6 +52,9 @@ struct api_environment {
     void *userdata;
 };
 
+/** What api_new() checks, and nothing else. 0; CONFIG_E_INVALID with a sentence in @errors. */
+int api_config_check(const struct api_config *config, struct buffer *errors) base_must_check;
+
 /** Makes the API and its port to the hub, before hub_start(). 0; CONFIG_E_INVALID with sentences in @errors; -ENOMEM.
  */
 int api_new(struct loop *main_loop, struct hub *h, const struct api_config *config,

@@ -27,6 +27,17 @@ static int load_certificate(struct gateway *g, struct buffer *errors)
     return result;
 }
 
+int gateway_config_check(const struct gateway_config *config, const struct config *routes, struct buffer *errors)
+{
+    struct gateway g = {.config = config};
+    int result = gateway_routes_load(&g.routes, routes, config->echo, errors);
+    int certificate = result < 0 ? 0 : load_certificate(&g, errors);
+
+    net_tls_unref(g.tls);
+    gateway_routes_deinit(&g.routes);
+    return result ? result : certificate;
+}
+
 int gateway_new(const struct gateway_config *config, const struct gateway_environment *environment,
                 struct buffer *errors, struct gateway **ret_gateway)
 {

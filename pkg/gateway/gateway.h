@@ -56,6 +56,9 @@ struct gateway_environment {
     void *userdata;
 };
 
+/** What gateway_new() checks, and nothing else: routes, certificates. 0; CONFIG_E_INVALID with sentences in @errors; -ENOMEM. */
+int gateway_config_check(const struct gateway_config *config, const struct config *routes, struct buffer *errors) base_must_check;
+
 /**
  * gateway_new() - check routes, load certificates
  *

@@ -19,6 +19,9 @@ int server_settings_new(struct server_settings **ret_settings) base_must_check;
 struct config *server_settings_config(struct server_settings *s);
 /** config_finish(), and what must agree between packages. 0; CONFIG_E_INVALID with sentences in @errors; -ENOMEM. */
 int server_settings_finish(struct server_settings *s, bool standalone, struct buffer *errors) base_must_check;
+/** What else would keep a node from being built, as far as it can be told without broker, store and network. Results as
+ * server_settings_finish(). */
+int server_settings_check(const struct server_settings *s, struct buffer *errors) base_must_check;
 /** Accepts NULL, returns NULL. */
 struct server_settings *server_settings_free(struct server_settings *s);
 

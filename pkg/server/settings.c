@@ -3,6 +3,7 @@
  * no package needs to know another's options.
  */
 #include "base/log.h"
+#include "http/url.h"
 #include "server/server_internal.h"
 
 #include <stdlib.h>
@@ -107,6 +108,7 @@ struct config *server_settings_config(struct server_settings *s)
 static int check_together(const struct server_settings *s, struct buffer *errors)
 {
     struct net_address address;
+    struct http_url url;
 
     if (!net_address_parse(slice_from(s->gateway.listen), &address) && net_address_port(&address) == 0) {
         buffer_append_text(errors, "listen.public: expected a port, because the node's id needs one, got 0\n");
@@ -114,6 +116,10 @@ static int check_together(const struct server_settings *s, struct buffer *errors
     }
     if (!s->gateway.tls_certificate[0] != !s->gateway.tls_key[0]) {
         buffer_append_text(errors, "tls.certificate and tls.key: expected both or neither\n");
+        return CONFIG_E_INVALID;
+    }
+    if (s->amqp.management_url[0] && http_url_parse(slice_from(s->amqp.management_url), "http,https", &url)) {
+        buffer_append_text(errors, "amqp.management_url: expected http://user:password@host:port, or https://\n");
         return CONFIG_E_INVALID;
     }
     return 0;
@@ -127,6 +133,14 @@ int server_settings_finish(struct server_settings *s, bool standalone base_unuse
         return result;
     s->gateway.message_bytes = s->hub.message_bytes;
     return check_together(s, errors);
+}
+
+int server_settings_check(const struct server_settings *s, struct buffer *errors)
+{
+    int gateway = gateway_config_check(&s->gateway, s->config, errors);
+    int api = api_config_check(&s->api, errors);
+
+    return gateway ? gateway : api;
 }
 
 struct server_settings *server_settings_free(struct server_settings *s)

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Both listeners, byte by byte: what is refused and how, what frames do, and what the internal listener answers.
 
-No broker is needed: what is looked at here lies before it.
+All but one case need no broker: what is looked at here lies before it.
 """
 import json
 import os
@@ -540,11 +540,44 @@ class Internal(HttpTest):
         self.assertEqual(self.ask(wire.request("/healthz"), 200).body, b"alive\n")
         self.assertEqual(self.ask(wire.request("/readyz"), 200).body, b"ready\n")
 
-    async def test_metrics_are_prometheus_text(self):
-        alice = await self.room(self.node, "lobby", "alice")
+    def test_many_connections_at_once_are_bounded(self):
+        peers = [self.internal() for _ in range(50)]
+        for peer in peers:
+            peer.send(wire.request("/v1/nodes"))
+        self.assertEqual([peer.response().status for peer in peers], [200] * 50)
+
+
+class InternalLimit(HttpTest):
+    settings = {"api.connections": "2"}
+
+    def test_further_connections_are_closed(self):
+        inside = [self.internal().send(wire.request("/healthz")) for _ in range(2)]
+        for peer in inside:
+            self.assertEqual(peer.response().status, 200)
+        self.assertTrue(self.internal().is_cut_within(10))
+        inside[0].socket.close()
+
+        def enters():
+            try:
+                with wire.Peer(self.node.internal_port) as peer:
+                    return peer.send(wire.request("/healthz")).response().status == 200
+            except (ConnectionError, EOFError):
+                return False
+
+        warren.wait_for(enters, "a place that was left is taken again")
+        inside[1].socket.close()
+        warren.wait_for(lambda: self.node.is_ready(), "two places again")
+
+
+class Metrics:
+    node_count = 1
+
+    async def test_they_are_prometheus_text(self):
+        alice = await self.room(self.nodes[0], "lobby", "alice")
         await alice.request(op="send", room="lobby", data=1)
         await alice.message()
-        answer = self.ask(wire.request("/metrics"), 200)
+        with wire.Peer(self.nodes[0].internal_port) as peer:
+            answer = peer.send(wire.request("/metrics")).response()
         self.assertEqual(answer["Content-Type"], "text/plain; version=0.0.4; charset=utf-8")
         text = answer.body.decode()
         self.assertTrue(text.endswith("\n"))
@@ -577,10 +610,12 @@ class Internal(HttpTest):
                 self.assertNotIn(family, families, "the lines of a family stand together")
                 families.append(family)
         self.assertGreater(len(families), 20)
-        for family in (f for f, kind in types.items() if kind == "histogram"):
+        histograms = [family for family, kind in types.items() if kind == "histogram"]
+        self.assertEqual(bool(histograms), not self.standalone, "round trips to the store")
+        for family in histograms:
             for labels in {re.sub(r',?le="[^"]*"', "", l or "") for n, l in series if n == family + "_bucket"}:
                 self.check_histogram(text, family, labels)
-        self.assertEqual(self.node.metric("warren_gateway_operations_total", op="send"), 1)
+        self.assertEqual(self.nodes[0].metric("warren_gateway_operations_total", op="send"), 1)
 
     def check_histogram(self, text, family, labels):
         lines = [re.match(r".*\{(.*)\} (\S+)$", line) for line in text.splitlines() if line.startswith(family + "_bucket{")]
@@ -591,33 +626,12 @@ class Internal(HttpTest):
         total = re.search(rf"^{family}_count{re.escape('{' + labels + '}') if labels else ''} (\S+)$", text, re.M)
         self.assertEqual(float(total[1]), buckets[-1][1])
 
-    def test_many_connections_at_once_are_bounded(self):
-        peers = [self.internal() for _ in range(50)]
-        for peer in peers:
-            peer.send(wire.request("/v1/nodes"))
-        self.assertEqual([peer.response().status for peer in peers], [200] * 50)
+class StandaloneMetrics(Metrics, warren.WarrenTest):
+    standalone = True
 
 
-class InternalLimit(HttpTest):
-    settings = {"api.connections": "2"}
-
-    def test_further_connections_are_closed(self):
-        inside = [self.internal().send(wire.request("/healthz")) for _ in range(2)]
-        for peer in inside:
-            self.assertEqual(peer.response().status, 200)
-        self.assertTrue(self.internal().is_cut_within(10))
-        inside[0].socket.close()
-
-        def enters():
-            try:
-                with wire.Peer(self.node.internal_port) as peer:
-                    return peer.send(wire.request("/healthz")).response().status == 200
-            except (ConnectionError, EOFError):
-                return False
-
-        warren.wait_for(enters, "a place that was left is taken again")
-        inside[1].socket.close()
-        warren.wait_for(lambda: self.node.is_ready(), "two places again")
+class ServedMetrics(Metrics, warren.WarrenTest):
+    """With broker and store, whose clients have metrics of their own."""
 
 
 if __name__ == "__main__":

@@ -206,8 +206,12 @@ static int open_socket(struct rabbitmq_connection *c, const struct amqp_connecti
         set_error(c, "connect", c->amqp && info->ssl ? "no certificate authorities" : "out of memory");
         return RABBITMQ_E_LOST;
     }
-    result =
-        rabbitmq_connection_status(c, "connect", amqp_socket_open_noblock(s, info->host, info->port, &connect_timeout));
+    result = amqp_socket_open_noblock(s, info->host, info->port, &connect_timeout);
+    if (result == AMQP_STATUS_SOCKET_ERROR) { /* the library has lost errno by now, and its own words tell nothing */
+        set_error(c, "connect", "refused, or no route: nothing listens there");
+        return RABBITMQ_E_LOST;
+    }
+    result = rabbitmq_connection_status(c, "connect", result);
     if (result)
         return result;
     c->fd = amqp_get_sockfd(c->amqp);
