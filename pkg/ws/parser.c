@@ -4,10 +4,11 @@
  * A header is taken byte by byte, and each byte is judged when it comes; a payload is taken in pieces as large as they
  * come. A frame whose payload lies whole in the bytes fed is unmasked there and never copied; what comes in pieces is
  * collected in @message (data) or @control. Control frames may stand between the fragments of a message, so the two
- * never share memory.
+ * never share memory. A compressed message (RFC 7692) is inflated as it comes; only what it becomes is kept.
  *
  * What comes out depends on the bytes alone, never on how they were cut.
  */
+#include "ws/deflate.h"
 #include "ws/ws.h"
 
 #define FIN 0x80u
@@ -27,13 +28,14 @@ void ws_parser_init(struct ws_parser *p, const struct ws_parser_options *options
 void ws_parser_deinit(struct ws_parser *p)
 {
     buffer_deinit(&p->message);
+    p->inflater = ws_inflater_release(p->options.inflate, p->inflater);
 }
 
 static int refuse(struct ws_parser *p, enum ws_close_code code, const char *sentence)
 {
     p->error_code = (uint16_t)code;
     p->error = sentence;
-    buffer_deinit(&p->message);
+    ws_parser_deinit(p);
     return WS_E_CLOSE;
 }
 
@@ -102,12 +104,31 @@ static int second_byte(struct ws_parser *p, unsigned byte)
     return GO_ON;
 }
 
+/* Of the data frame whose header was read. */
+static bool is_compressed(const struct ws_parser *p)
+{
+    unsigned rsv = p->frame_opcode == WS_OPCODE_CONTINUATION ? p->message_rsv : p->header[0] & RSV;
+
+    return p->options.inflate && (rsv & WS_RSV1);
+}
+
+/* Payload bytes that the message may still bring. */
+static uint64_t payload_room(const struct ws_parser *p)
+{
+    uint64_t taken;
+
+    if (!is_compressed(p))
+        return p->options.max_message_bytes - p->message.size;
+    taken = p->inflater ? ws_inflater_taken(p->inflater) : 0;
+    return ws_inflate_budget(p->options.max_message_bytes, p->in_message ? p->fragments + 1 : 1) - taken;
+}
+
 /* The length is known: the shortest encoding is the only one, and what is too long is refused before it comes. */
 static int length_judge(struct ws_parser *p, size_t encoded_bytes)
 {
     if ((encoded_bytes == 2 && p->payload_left < 126) || (encoded_bytes == 8 && p->payload_left <= UINT16_MAX))
         return refuse(p, WS_CLOSE_PROTOCOL_ERROR, "A length is not encoded in the fewest bytes.");
-    if (!is_control(p->frame_opcode) && p->payload_left > p->options.max_message_bytes - p->message.size)
+    if (!is_control(p->frame_opcode) && p->payload_left > payload_room(p))
         return refuse(p, WS_CLOSE_TOO_BIG, "The message is too long.");
     return GO_ON;
 }
@@ -222,18 +243,65 @@ static int control_feed(struct ws_parser *p, char *data, size_t size, struct ws_
     return 0;
 }
 
+/* @result of the inflater; what it has appended behind @before is judged first, so that cuts make no difference. */
+static int inflate_judge(struct ws_parser *p, int result, size_t before)
+{
+    size_t appended = p->message.size - before;
+
+    if (result < 0) {
+        p->message.error = -ENOMEM; /* for good */
+        return -ENOMEM;
+    }
+    if (p->message_opcode == WS_OPCODE_TEXT && appended > 0 && !utf8_feed(&p->utf8, p->message.data + before, appended))
+        return refuse(p, WS_CLOSE_INVALID_PAYLOAD, "A text message is not UTF-8.");
+    if (result == WS_INFLATE_E_TOO_BIG)
+        return refuse(p, WS_CLOSE_TOO_BIG, "The message is too long.");
+    /* 1007 and not 1002: the frames are right, what is in them is not what it claims to be. */
+    if (result == WS_INFLATE_E_BAD)
+        return refuse(p, WS_CLOSE_INVALID_PAYLOAD, "A compressed message is not DEFLATE data.");
+    return GO_ON;
+}
+
+/* The next @size bytes of a compressed message; @end: its last ones. */
+static int inflate_feed(struct ws_parser *p, const char *data, size_t size, bool end)
+{
+    const struct ws_parser_options *o = &p->options;
+    size_t before = p->message.size;
+    int r;
+
+    if (!p->inflater)
+        p->inflater =
+            ws_inflater_acquire(o->inflate, o->inflate_keeps_window ? o->inflate_window_bits : WS_WINDOW_BITS_MAX);
+    r = p->inflater ? ws_inflater_feed(p->inflater, slice_make(data, size), &p->message) : -ENOMEM;
+    r = inflate_judge(p, r, before);
+    if (r != GO_ON || !end)
+        return r;
+    r = inflate_judge(p, ws_inflater_finish(p->inflater, o->inflate_keeps_window), p->message.size);
+    if (r == GO_ON && !o->inflate_keeps_window)
+        p->inflater = ws_inflater_release(o->inflate, p->inflater);
+    return r;
+}
+
 static int data_feed(struct ws_parser *p, char *data, size_t size, bool whole, struct ws_event *event)
 {
-    bool text =
-        p->message_opcode == WS_OPCODE_TEXT && p->message_rsv == 0; /* else an extension has to decode it first */
+    bool compressed = is_compressed(p);
+    /* Else an extension of the caller's has to decode it first. */
+    bool text = p->message_opcode == WS_OPCODE_TEXT && (p->message_rsv == 0 || compressed);
     bool frame_end = p->payload_left == 0;
     struct slice payload = slice_make(data, size);
 
-    if (text && !utf8_feed(&p->utf8, data, size))
+    if (compressed) {
+        int r = inflate_feed(p, data, size, frame_end && p->fin);
+
+        if (r != GO_ON)
+            return r;
+        payload = buffer_slice(&p->message);
+    } else if (text && !utf8_feed(&p->utf8, data, size)) {
         return refuse(p, WS_CLOSE_INVALID_PAYLOAD, "A text message is not UTF-8.");
+    }
     if (text && frame_end && p->fin && !utf8_is_complete(&p->utf8))
         return refuse(p, WS_CLOSE_INVALID_PAYLOAD, "A text message ends within a character.");
-    if (!whole) {
+    if (!whole && !compressed) {
         buffer_append(&p->message, data, size);
         if (buffer_error(&p->message))
             return -ENOMEM;

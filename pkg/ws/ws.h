@@ -4,6 +4,9 @@
 #include "base/buffer.h"
 #include "base/utf8.h"
 
+struct ws_inflate_pool;
+struct ws_inflater;
+
 /** RFC 6455: opcodes, close codes, frames out, frames in. No I/O, no clock. */
 enum ws_opcode {
     WS_OPCODE_CONTINUATION = 0,
@@ -40,26 +43,36 @@ bool ws_close_code_is_sendable(unsigned code);
 
 /** Bytes that the header of a frame with @payload_size bytes takes, without or with a masking key. */
 size_t ws_header_size(uint64_t payload_size, bool masked);
-/** Writes the header (FIN as told, RSV bits in @rsv as 0x40, 0x20, 0x10) and returns its size. @masking_key: 4 bytes, or NULL. */
-size_t ws_header_write(char *out, enum ws_opcode opcode, bool fin, unsigned rsv, uint64_t payload_size, const uint8_t *masking_key);
+/** Writes the header (FIN as told, RSV bits in @rsv as 0x40, 0x20, 0x10) and returns its size. @masking_key: 4 bytes,
+ * or NULL. */
+size_t ws_header_write(char *out, enum ws_opcode opcode, bool fin, unsigned rsv, uint64_t payload_size,
+                       const uint8_t *masking_key);
 /** XORs @size bytes with the masking key, beginning @phase bytes into it (section 5.3). */
 void ws_mask(void *data, size_t size, const uint8_t masking_key[4], size_t phase);
 /** A whole unfragmented frame appended to @out. */
 void ws_frame_append(struct buffer *out, enum ws_opcode opcode, struct slice payload, const uint8_t *masking_key);
-/** The payload of a close frame; code WS_CLOSE_NO_STATUS gives an empty one; the reason is cut at a character. Returns its size. */
+/** The payload of a close frame; code WS_CLOSE_NO_STATUS gives an empty one; the reason is cut at a character. Returns
+ * its size. */
 size_t ws_close_payload(unsigned code, struct slice reason, char ret_payload[WS_CONTROL_MAX_BYTES]);
 
 /* ---- frames in ---- */
 
 struct ws_parser_options {
-    bool expect_masked;        /* a server's side: unmasked frames are refused; false: masked ones are (section 5.1) */
-    uint8_t allowed_rsv;       /* RSV bits that an extension negotiated; 0 */
+    bool expect_masked;  /* a server's side: unmasked frames are refused; false: masked ones are (section 5.1) */
+    uint8_t allowed_rsv; /* RSV bits that an extension negotiated; 0 */
     uint32_t max_message_bytes;
-    uint32_t max_fragments;    /* frames of one message; 0: no limit */
+    uint32_t max_fragments; /* frames of one message; 0: no limit */
+    /**
+     * permessage-deflate (ws/deflate.h), with WS_RSV1 in allowed_rsv: messages are inflated with this and come out as
+     * they were before they were compressed. NULL: a message with a reserved bit comes out as it came.
+     */
+    struct ws_inflate_pool *inflate;
+    uint8_t inflate_window_bits; /* of the sender */
+    bool inflate_keeps_window;   /* context takeover: from the first compressed message on an inflater is held */
 };
 
 enum ws_event_type {
-    WS_EVENT_MESSAGE, /* text or binary, whole; text is valid UTF-8 */
+    WS_EVENT_MESSAGE, /* text or binary, whole and inflated; text is valid UTF-8 */
     WS_EVENT_PING,
     WS_EVENT_PONG,
     WS_EVENT_CLOSE, /* close_code is WS_CLOSE_NO_STATUS if none was given; payload is the reason */
@@ -81,16 +94,18 @@ enum ws_result {
 /**
  * struct ws_parser - frames in; embedded; resumable at any byte
  *
- * Holds memory only while a message or control frame is incomplete; a frame that lies whole in the bytes fed is unmasked and
- * returned in place. Fails fast: a bad header at its byte, bad UTF-8 at its byte (section 8.1), a too long message at its header.
+ * Holds memory only while a message or control frame is incomplete; a frame that lies whole in the bytes fed is
+ * unmasked and returned in place. Fails fast: a bad header at its byte, bad UTF-8 at its byte (section 8.1), a too long
+ * message at its header, or, inflated, at its first byte too many.
  */
 struct ws_parser {
     struct ws_parser_options options;
-    struct buffer message;     /* data frames of an unfinished message */
+    struct buffer message;        /* data frames of an unfinished message, or a message inflated */
+    struct ws_inflater *inflater; /* while a compressed message is incomplete, or it keeps its window */
     struct utf8_state utf8;
-    uint64_t payload_left;     /* of the frame being read */
+    uint64_t payload_left; /* of the frame being read */
     uint32_t fragments;
-    uint32_t payload_done;     /* of the frame being read: the phase of the mask */
+    uint32_t payload_done; /* of the frame being read: the phase of the mask */
     uint8_t header[WS_HEADER_MAX_BYTES];
     uint8_t header_have, header_need;
     uint8_t masking_key[4];
@@ -107,11 +122,12 @@ void ws_parser_deinit(struct ws_parser *p);
 /**
  * ws_parser_feed() - take bytes, which are changed in place
  *
- * Return: 0 and *ret_event (call again with the rest: *ret_consumed says where it begins); WS_MORE; WS_E_CLOSE; -ENOMEM.
- * *ret_consumed is set in every case. After a close frame everything is swallowed (section 1.4). The next call, also one with no
- * bytes, frees what an event showed, so feed until WS_MORE even when nothing is left.
+ * Return: 0 and *ret_event (call again with the rest: *ret_consumed says where it begins); WS_MORE; WS_E_CLOSE;
+ * -ENOMEM. *ret_consumed is set in every case. After a close frame everything is swallowed (section 1.4). The next
+ * call, also one with no bytes, frees what an event showed, so feed until WS_MORE even when nothing is left.
  */
-int ws_parser_feed(struct ws_parser *p, char *data, size_t size, size_t *ret_consumed, struct ws_event *ret_event) base_must_check;
+int ws_parser_feed(struct ws_parser *p, char *data, size_t size, size_t *ret_consumed,
+                   struct ws_event *ret_event) base_must_check;
 /** After WS_E_CLOSE: 1002, 1007 or 1009, and a sentence of static lifetime. */
 unsigned ws_parser_error(const struct ws_parser *p, const char **ret_sentence);
 
