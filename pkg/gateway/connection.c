@@ -187,19 +187,6 @@ void gateway_connection_shutdown(struct gateway_connection *c, uint64_t retry_af
 
 /* ---- sending and holding ---- */
 
-struct net_frame *gateway_frame_new(enum ws_opcode opcode, struct slice payload)
-{
-    size_t header_size = ws_header_size(payload.size, false);
-    struct net_frame *frame = net_frame_new(header_size + payload.size);
-
-    if (!frame)
-        return NULL;
-    ws_header_write(frame->data, opcode, true, 0, payload.size, NULL);
-    if (payload.size > 0)
-        memcpy(frame->data + header_size, payload.data, payload.size);
-    return frame;
-}
-
 void gateway_connection_send_frame(struct gateway_connection *c, struct net_frame *frame)
 {
     /* Running out of memory or of patience ends the stream itself; on_closed tells then. */
@@ -209,7 +196,7 @@ void gateway_connection_send_frame(struct gateway_connection *c, struct net_fram
 void gateway_connection_send(struct gateway_connection *c, enum ws_opcode opcode, struct slice payload)
 {
     base_cleanup(net_frame_unref_p)
-    struct net_frame *frame = gateway_frame_new(opcode, payload);
+    struct net_frame *frame = gateway_frame_for(c, opcode, payload);
 
     if (frame)
         gateway_connection_send_frame(c, frame);
@@ -257,7 +244,8 @@ static void connection_answer(struct gateway_connection *c, const struct gateway
 static void connection_upgrade(struct gateway_connection *c, const struct gateway_decision *decision)
 {
     const struct gateway_config *config = c->worker->gateway->config;
-    const struct ws_parser_options options = {
+    const struct ws_deflate_params *deflate = &decision->deflate;
+    struct ws_parser_options options = {
         .expect_masked = true,
         .max_message_bytes = (uint32_t)config->frame_bytes,
         .max_fragments = (uint32_t)config->fragments,
@@ -270,6 +258,14 @@ static void connection_upgrade(struct gateway_connection *c, const struct gatewa
     connection_answer(c, decision);
     if (c->state != GATEWAY_STATE_HEAD)
         return;
+    if (decision->has_deflate) {
+        options.allowed_rsv = WS_RSV1;
+        options.inflate = &c->worker->deflate.pool;
+        options.inflate_keeps_window = !deflate->client_no_context_takeover;
+        options.inflate_window_bits = deflate->client_max_window_bits;
+        c->window = (uint8_t)gateway_window_of(deflate->server_max_window_bits);
+        gateway_count(c->worker, GATEWAY_METRIC_DEFLATE_CONNECTIONS, 1);
+    }
     ws_parser_init(&c->ws, &options);
     c->is_upgraded = true;
     c->codec = decision->codec;
@@ -302,9 +298,14 @@ static void connection_decide(struct gateway_connection *c, const struct gateway
 static size_t connection_read_head(struct gateway_connection *c, const char *data, size_t size)
 {
     const struct gateway *g = c->worker->gateway;
+    const struct ws_deflate_policy deflate = {
+        .client_context = g->config->deflate_client_context,
+        .client_window_bits = (uint8_t)g->config->deflate_client_window_bits,
+    };
     const struct gateway_site site = {
         .routes = &g->routes,
         .demo = g->config->demo,
+        .deflate = g->config->deflate ? &deflate : NULL,
         .refusing = c->worker->is_draining ? "this node is draining"
                     : c->is_over_limit     ? "this node has as many connections as it may"
                                            : NULL,
@@ -467,6 +468,8 @@ static void connection_on_closed(struct net_stream *s, enum net_end end, int err
     struct gateway_worker *w = c->worker;
 
     connection_end(c, reason_of_end(end, c->state), error ? strerrordesc_np(error) : NULL);
+    if (c->window != GATEWAY_WINDOW_NONE)
+        gateway_count(w, GATEWAY_METRIC_DEFLATE_CONNECTIONS, -1);
     loop_deadline_stop(&c->deadline);
     list_remove(&c->link);
     connection_free(c);

@@ -32,6 +32,14 @@ struct gateway_config {
     int64_t fragments;            /* limits.fragments: 1024 frames a message */
     int64_t ops_per_frame;        /* limits.ops_per_frame: 100 */
     int64_t open_requests;        /* limits.open_requests: 64; a session with more is not read from */
+
+    bool deflate;                       /* deflate.enabled: permessage-deflate, where a client offers it */
+    bool deflate_client_context;        /* deflate.client_context: clients may keep their window, each at the cost of one here */
+    int64_t deflate_client_window_bits; /* deflate.client_window_bits: 15; the largest of such a client, if it lets us say */
+    int64_t deflate_level;              /* deflate.level: 1 to 9 */
+    int64_t deflate_memory_level;       /* deflate.memory_level: 1 to 9 */
+    int64_t deflate_min_bytes;          /* deflate.min_bytes; shorter messages leave as they are */
+
     int64_t message_bytes;        /* filled from the hub's by the server: limits.message_bytes */
 };
 

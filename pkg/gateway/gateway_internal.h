@@ -10,6 +10,7 @@
 #include "net/listener.h"
 #include "net/stream.h"
 #include "proto/proto.h"
+#include "ws/deflate.h"
 #include "ws/ws.h"
 
 #include <stdatomic.h>
@@ -38,6 +39,16 @@ enum gateway_metric {
     GATEWAY_METRIC_PONG_IN,
     GATEWAY_METRIC_CLOSE_IN,
     GATEWAY_METRIC_PAUSES,
+    GATEWAY_METRIC_DEFLATE_CONNECTIONS,
+    GATEWAY_METRIC_INFLATERS,
+    GATEWAY_METRIC_DEFLATED,
+    GATEWAY_METRIC_DEFLATED_PLAIN,
+    GATEWAY_METRIC_DEFLATED_COMPRESSED,
+    GATEWAY_METRIC_DEFLATE_SKIPPED,
+    GATEWAY_METRIC_INFLATED,
+    GATEWAY_METRIC_INFLATED_PLAIN,
+    GATEWAY_METRIC_INFLATED_COMPRESSED,
+    GATEWAY_METRIC_INFLATE_REFUSED,
 #define GATEWAY_METRIC_STATUS(code, word) GATEWAY_METRIC_REFUSED_##code,
     GATEWAY_STATUS_TABLE(GATEWAY_METRIC_STATUS)
 #undef GATEWAY_METRIC_STATUS
@@ -74,6 +85,22 @@ struct gateway {
     void *shutdown_userdata;
 };
 
+/** For whom a compressed frame is made; NONE: the connection did not negotiate it. */
+enum gateway_window {
+    GATEWAY_WINDOW_NONE,
+    GATEWAY_WINDOW_SMALL,
+    GATEWAY_WINDOW_MIDDLE,
+    GATEWAY_WINDOW_LARGE,
+    GATEWAY_WINDOWS,
+};
+
+/** struct gateway_deflate - what a worker compresses and inflates with; {0} to start */
+struct gateway_deflate {
+    struct ws_inflate_pool pool, told; /* told: its counts, as the metrics have them */
+    struct ws_deflater *deflaters[GATEWAY_WINDOWS];
+    struct buffer scratch;
+};
+
 /** struct gateway_worker - what the connections of one loop share */
 struct gateway_worker {
     struct gateway *gateway;
@@ -82,7 +109,8 @@ struct gateway_worker {
     struct hub_port *port;
     struct metrics_cells *cells;
     struct list connections;
-    struct buffer scratch;      /* for what is being encoded */
+    struct buffer scratch; /* for what is being encoded */
+    struct gateway_deflate deflate;
     struct net_frame *ping;     /* the one that the heartbeat sends */
     struct loop_deadline count; /* brings the byte counters to the metrics */
     struct net_loop_counters told;
@@ -145,6 +173,7 @@ struct gateway_connection {
     int fd; /* ARRIVING */
     uint8_t state;
     uint8_t reason; /* enum gateway_reason; GATEWAY_REASONS: none yet */
+    uint8_t window; /* enum gateway_window */
     bool is_upgraded;
     bool has_session; /* hub_session_open() was called, hub_session_close() was not */
     bool is_over_limit;
@@ -165,8 +194,6 @@ int gateway_connection_hand_over(struct gateway_worker *w, int fd, const struct 
 void gateway_connection_send(struct gateway_connection *c, enum ws_opcode opcode, struct slice payload);
 /** Queues a frame made by gateway_frame_new(). */
 void gateway_connection_send_frame(struct gateway_connection *c, struct net_frame *frame);
-/** Header and payload of an unfragmented frame; NULL when out of memory. */
-struct net_frame *gateway_frame_new(enum ws_opcode opcode, struct slice payload) base_must_check;
 /** Our close: the reason's close frame, then the client's one is awaited. */
 void gateway_connection_close(struct gateway_connection *c, enum gateway_reason reason);
 /** No more words: out of memory and the like. */
@@ -178,6 +205,22 @@ void gateway_connection_opened(struct gateway_connection *c);
 /** Stops reading, and goes on when what it waited for has come. */
 void gateway_connection_hold(struct gateway_connection *c);
 void gateway_connection_release(struct gateway_connection *c);
+
+/* ---- deflate.c: frames out ---- */
+
+/** Header and payload of an unfragmented frame; NULL when out of memory. */
+struct net_frame *gateway_frame_new(enum ws_opcode opcode, struct slice payload) base_must_check;
+/** The same, compressed if @c negotiated it and it is worth it. */
+struct net_frame *gateway_frame_for(const struct gateway_connection *c, enum ws_opcode opcode,
+                                    struct slice payload) base_must_check;
+/** The message in @plain compressed for @window, or, if it is not worth it, @plain once more. */
+struct net_frame *gateway_frame_compress(struct gateway_worker *w, enum gateway_window window,
+                                         struct net_frame *plain) base_must_check;
+/** The largest that a client with this window can take. */
+enum gateway_window gateway_window_of(unsigned server_max_window_bits);
+/** Brings the counts of inflating to the metrics. */
+void gateway_deflate_count(struct gateway_worker *w);
+void gateway_deflate_deinit(struct gateway_deflate *d);
 
 /* ---- dialect.c: operations in, events out ---- */
 

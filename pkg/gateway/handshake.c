@@ -75,6 +75,27 @@ static const struct proto_codec *choose_subprotocol(const struct http_message *r
     return NULL;
 }
 
+/** What is no list of extensions fails the handshake (RFC 6455 section 9.1); what is one and unknown does not. NULL, or
+ * what is wrong. */
+static const char *choose_extension(const struct gateway_site *site, const struct http_message *request,
+                                    struct gateway_decision *decision)
+{
+    struct ws_deflate_offers offers = {.policy = site->deflate};
+    bool is_there = false;
+    struct slice line;
+
+    for (size_t position = 0; http_message_each(request, "Sec-WebSocket-Extensions", &position, &line);) {
+        is_there = true;
+        if (ws_deflate_offers_read(&offers, line) != 0)
+            return "Sec-WebSocket-Extensions is not a list of extensions";
+    }
+    if (is_there && offers.extensions == 0)
+        return "Sec-WebSocket-Extensions is empty";
+    decision->has_deflate = offers.is_accepted;
+    decision->deflate = offers.params;
+    return NULL;
+}
+
 static int decide_upgrade(const struct gateway_site *site, const struct http_message *request,
                           struct gateway_decision *decision)
 {
@@ -88,6 +109,8 @@ static int decide_upgrade(const struct gateway_site *site, const struct http_mes
         return 0;
     }
     fault = upgrade_fault(request, &status);
+    if (!fault)
+        fault = choose_extension(site, request, decision);
     if (!fault && site->refusing) {
         status = 503;
         fault = site->refusing;
@@ -164,15 +187,20 @@ int gateway_handshake_decide(const struct gateway_site *site, const struct http_
 
 static void write_upgrade(const struct gateway_decision *decision, struct buffer *out)
 {
-    char accept[WS_ACCEPT_TEXT_SIZE + 1];
-    const struct http_header_text headers[] = {
+    char accept[WS_ACCEPT_TEXT_SIZE + 1], extension[WS_DEFLATE_TEXT_SIZE];
+    struct http_header_text headers[6] = {
         {"Upgrade", "websocket"},
         {"Connection", "Upgrade"},
         {"Sec-WebSocket-Accept", accept},
-        {decision->subprotocol ? "Sec-WebSocket-Protocol" : NULL, decision->subprotocol},
-        {NULL, NULL},
     };
+    size_t n = 3;
 
+    if (decision->subprotocol)
+        headers[n++] = (struct http_header_text){"Sec-WebSocket-Protocol", decision->subprotocol};
+    if (decision->has_deflate) {
+        ws_deflate_response_write(&decision->deflate, extension);
+        headers[n++] = (struct http_header_text){"Sec-WebSocket-Extensions", extension};
+    }
     ws_accept_value(decision->key, accept);
     http_write_response(out, 101, headers, SLICE_NONE, true, false);
 }

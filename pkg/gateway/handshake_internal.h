@@ -5,6 +5,7 @@
 #include "gateway/demo_internal.h"
 #include "gateway/route_internal.h"
 #include "http/http.h"
+#include "ws/deflate.h"
 
 /**
  * The one HTTP request of a connection and what comes of it: a decision, made without I/O, and the bytes that tell it.
@@ -29,7 +30,8 @@
 struct gateway_site {
     const struct gateway_routes *routes;
     bool demo;
-    const char *refusing; /* NULL, or why nobody is let in now: a sentence for 503 */
+    const struct ws_deflate_policy *deflate; /* NULL: no compression */
+    const char *refusing;                    /* NULL, or why nobody is let in now: a sentence for 503 */
     bool (*is_ready)(void *userdata, char reason[128]);
     void *userdata;
 };
@@ -51,7 +53,9 @@ struct gateway_decision {
     struct gateway_target target;    /* names and positions; empty for /echo */
     const struct proto_codec *codec; /* NULL for /echo */
     const char *subprotocol;         /* NULL: none is chosen */
-    struct slice key;                /* of the request */
+    bool has_deflate;                /* permessage-deflate is accepted, with these parameters */
+    struct ws_deflate_params deflate;
+    struct slice key; /* of the request */
 };
 
 /** 0, or -ENOMEM. Slices of the decision are the request's. */

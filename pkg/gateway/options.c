@@ -53,6 +53,18 @@ const struct config_option gateway_options[] = {
      .help = "Operations in one WebSocket message."},
     {"limits.open_requests", CONFIG_INTEGER, VALUE(open_requests), "64", .min = 1, .max = 100000,
      .help = "Unanswered operations of a session; with more it is not read from until answers came."},
+    {"deflate.enabled", CONFIG_BOOL, VALUE(deflate), "yes",
+     .help = "Compress messages (permessage-deflate) for clients that offer it; each is compressed once for all."},
+    {"deflate.level", CONFIG_INTEGER, VALUE(deflate_level), "1", .min = 1, .max = 9,
+     .help = "Effort of compressing: 1 is fast, 9 is small."},
+    {"deflate.min_bytes", CONFIG_BYTES, VALUE(deflate_min_bytes), "256", .min = 0, .max = 67108864,
+     .help = "Messages shorter than this are not compressed."},
+    {"deflate.memory_level", CONFIG_INTEGER, VALUE(deflate_memory_level), "5", .min = 1, .max = 9,
+     .help = "Size of the compressor's table, which every message clears: 5 is 8 KiB, each step doubles it."},
+    {"deflate.client_context", CONFIG_BOOL, VALUE(deflate_client_context), "no",
+     .help = "Let clients compress over message boundaries; each that does holds some 40 KiB of this node."},
+    {"deflate.client_window_bits", CONFIG_INTEGER, VALUE(deflate_client_window_bits), "15", .min = 8, .max = 15,
+     .help = "The window of such a client, in bits, where it lets us say: 15 is 32 KiB, each step halves it."},
 };
 const size_t gateway_option_count = BASE_ARRAY_SIZE(gateway_options);
 

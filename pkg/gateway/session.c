@@ -3,8 +3,8 @@
  * its channels.
  *
  * A message is encoded and framed at its first listener on this loop and kept in the fan, by how it looks on the wire:
- * one slot for each dialect, one for octets. Every further listener costs a reference in its stream's ring, nothing
- * else.
+ * slots for each dialect, one plain and one for each window that it may be compressed for; one for octets. Every
+ * further listener costs a reference in its stream's ring, nothing else.
  */
 #include "gateway/gateway_internal.h"
 
@@ -12,8 +12,8 @@
 /** The user's inbox, `all`, and the route's room. */
 #define CHANNELS_AT_OPEN_MAX 8
 
-/** Slots of hub_fan.variants. */
-enum variant { VARIANT_JSON, VARIANT_OCTETS, VARIANTS };
+/** Slots of hub_fan.variants; a dialect's plain one, then its compressed ones (enum gateway_window). */
+enum variant { VARIANT_JSON, VARIANT_OCTETS = VARIANT_JSON + GATEWAY_WINDOWS, VARIANTS };
 static_assert((int)VARIANTS <= HUB_VARIANTS_MAX, "a fan has a slot for each");
 
 static struct gateway_connection *connection_of(struct hub_session *s)
@@ -81,10 +81,14 @@ static struct net_frame *encode(struct gateway_connection *c, const struct messa
 static void on_message(struct hub_session *s, struct hub_fan *fan)
 {
     struct gateway_connection *c = connection_of(s);
-    void **slot = &fan->variants[fan->message->kind == MESSAGE_KIND_RELAY ? VARIANT_OCTETS : VARIANT_JSON];
+    bool is_relay = fan->message->kind == MESSAGE_KIND_RELAY;
+    void **plain = &fan->variants[is_relay ? VARIANT_OCTETS : VARIANT_JSON],
+         **slot = is_relay ? plain : plain + c->window;
 
-    if (!*slot)
-        *slot = encode(c, fan->message);
+    if (!*plain)
+        *plain = encode(c, fan->message);
+    if (!*slot && *plain)
+        *slot = gateway_frame_compress(c->worker, c->window, *plain);
     if (*slot)
         gateway_connection_send_frame(c, *slot);
     else

@@ -17,6 +17,7 @@ static void worker_count_bytes(struct gateway_worker *w)
     gateway_count(w, GATEWAY_METRIC_BYTES_OUT, (int64_t)(now->bytes_out - w->told.bytes_out));
     gateway_count(w, GATEWAY_METRIC_FRAMES_OUT, (int64_t)(now->frames_out - w->told.frames_out));
     w->told = *now;
+    gateway_deflate_count(w);
 }
 
 static void worker_on_count(void *userdata)
@@ -119,6 +120,7 @@ struct gateway_worker *gateway_worker_free(struct gateway_worker *w)
     assert(list_is_empty(&w->connections));
     net_loop_free(w->net);
     net_frame_unref(w->ping);
+    gateway_deflate_deinit(&w->deflate);
     buffer_deinit(&w->scratch);
     free(w);
     return NULL;

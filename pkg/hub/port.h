@@ -26,7 +26,7 @@ enum hub_result {
 };
 
 /** Encoded forms that a message may have on one loop; the gateway numbers them. */
-#define HUB_VARIANTS_MAX 8
+#define HUB_VARIANTS_MAX 32
 
 /**
  * struct hub_fan - one message on its way to the listeners of one loop
