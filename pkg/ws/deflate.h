@@ -21,6 +21,7 @@
 
 struct ws_deflate_params {
     bool server_no_context_takeover, client_no_context_takeover;
+    bool server_window_is_told;                             /* the parameter stands there, also with 15 */
     uint8_t server_max_window_bits, client_max_window_bits; /* WS_WINDOW_BITS_MIN to _MAX */
 };
 

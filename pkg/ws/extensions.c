@@ -213,6 +213,7 @@ static void accept_offer(const struct extension *e, const struct ws_deflate_poli
     *ret_params = (struct ws_deflate_params){
         .server_no_context_takeover = true, /* also unasked (section 7.1.1.1) */
         .client_no_context_takeover = !policy->client_context || e->has[PARAM_CLIENT_NO_CONTEXT_TAKEOVER],
+        .server_window_is_told = server_bits != 0, /* accepting it is saying it again (section 7.1.2.1) */
         .server_max_window_bits = server_bits ? server_bits : WS_WINDOW_BITS_MAX,
         .client_max_window_bits = client_bits,
     };
@@ -242,10 +243,10 @@ void ws_deflate_response_write(const struct ws_deflate_params *params, char ret_
                       params->server_no_context_takeover ? "; server_no_context_takeover" : "",
                       params->client_no_context_takeover ? "; client_no_context_takeover" : "");
 
-    /* 15 is what the absence of either means; a smaller one is below 15 only if the client offered the parameter. */
-    if (params->server_max_window_bits < WS_WINDOW_BITS_MAX)
+    if (params->server_window_is_told)
         at += snprintf(ret_text + at, WS_DEFLATE_TEXT_SIZE - (size_t)at, "; server_max_window_bits=%u",
                        params->server_max_window_bits);
+    /* 15 is what its absence means; it is below 15 only if the client offered the parameter. */
     if (params->client_max_window_bits < WS_WINDOW_BITS_MAX)
         (void)snprintf(ret_text + at, WS_DEFLATE_TEXT_SIZE - (size_t)at, "; client_max_window_bits=%u",
                        params->client_max_window_bits);
@@ -269,6 +270,7 @@ int ws_deflate_answer_read(struct ws_deflate_answer *a, bool is_offered, struct 
         a->params = (struct ws_deflate_params){
             .server_no_context_takeover = e.has[PARAM_SERVER_NO_CONTEXT_TAKEOVER],
             .client_no_context_takeover = e.has[PARAM_CLIENT_NO_CONTEXT_TAKEOVER],
+            .server_window_is_told = server_bits != 0,
             .server_max_window_bits = server_bits ? server_bits : WS_WINDOW_BITS_MAX,
             .client_max_window_bits = client_bits ? client_bits : WS_WINDOW_BITS_MAX,
         };

@@ -26,6 +26,13 @@ def upgrade(path="/ws", **changes):
     return request(path, {**UPGRADE, **{name.replace("_", "-"): value for name, value in changes.items()}})
 
 
+def masked_by(key, payload):
+    """As one long number: messages of megabytes are masked here too."""
+    size = len(payload)
+    stream = (key * (size // 4 + 1))[:size]
+    return (int.from_bytes(payload, "little") ^ int.from_bytes(stream, "little")).to_bytes(size, "little")
+
+
 def frame(opcode, payload=b"", fin=True, rsv=0, masked=True, length_bytes=None):
     """One frame; length_bytes (0, 2 or 8) forces an encoding of the length."""
     if length_bytes is None:
@@ -37,7 +44,7 @@ def frame(opcode, payload=b"", fin=True, rsv=0, masked=True, length_bytes=None):
     if not masked:
         return head + payload
     key = os.urandom(4)
-    return head + key + bytes(byte ^ key[i % 4] for i, byte in enumerate(payload))
+    return head + key + masked_by(key, payload)
 
 
 def close_payload(code, reason=b""):
@@ -86,8 +93,13 @@ class Peer:
         self.buffer += data
 
     def take(self, size):
-        while len(self.buffer) < size:
-            self.more()
+        parts, have = [self.buffer], len(self.buffer)
+        while have < size:
+            parts.append(self.socket.recv(1 << 18))
+            have += len(parts[-1])
+            if not parts[-1]:
+                raise EOFError(f"the stream ended; unread: {b''.join(parts)[:200]!r}")
+        self.buffer = b"".join(parts)
         data, self.buffer = self.buffer[:size], self.buffer[size:]
         return data
 

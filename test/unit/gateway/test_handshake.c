@@ -11,6 +11,7 @@
 #define KEY "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 #define UPGRADE "Upgrade: websocket\r\nConnection: Upgrade\r\n"
 #define VERSION "Sec-WebSocket-Version: 13\r\n"
+#define EXTENSIONS "Sec-WebSocket-Extensions: "
 #define GET(target) "GET " target " HTTP/1.1\r\nHost: h\r\n"
 
 static bool ready;
@@ -23,7 +24,8 @@ static bool is_ready(void *userdata base_unused, char reason[128])
 }
 
 static struct gateway_routes routes;
-static struct gateway_site site = {.routes = &routes, .demo = true, .is_ready = is_ready};
+static const struct ws_deflate_policy deflate = {.client_window_bits = 15};
+static struct gateway_site site = {.routes = &routes, .demo = true, .deflate = &deflate, .is_ready = is_ready};
 
 static int setup(void **state base_unused)
 {
@@ -79,6 +81,10 @@ static void test_upgrade(void **state base_unused)
         {GET("/ws") UPGRADE KEY VERSION "Sec-WebSocket-Protocol: x\r\nSec-WebSocket-Protocol: warren.json.v1\r\n\r\n",
          "Sec-WebSocket-Protocol: warren.json.v1\r\n"},
         {GET("/echo") UPGRADE KEY VERSION "\r\n", "HTTP/1.1 101 "},
+        {GET("/echo") UPGRADE KEY VERSION EXTENSIONS "foo\r\n" EXTENSIONS
+                                                     "permessage-deflate;server_max_window_bits=9\r\n\r\n",
+         "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover; "
+         "server_max_window_bits=9\r\n"},
         {GET("/websocket/42/7?since=1:2") UPGRADE KEY VERSION "\r\n", "HTTP/1.1 101 "},
     };
     struct gateway_decision decision;
@@ -92,6 +98,16 @@ static void test_upgrade(void **state base_unused)
         assert_null(strstr(out.data, "Content-Length"));
         assert_string_equal(out.data + out.size - 4, "\r\n\r\n");
     }
+    /* Compression is answered only to those who ask, and with the subprotocol. */
+    assert_int_equal(answer(GET("/ws") UPGRADE KEY VERSION EXTENSIONS "foo\r\n\r\n", &out, &decision),
+                     GATEWAY_ANSWER_UPGRADE);
+    assert_null(strstr(out.data, "Sec-WebSocket-Extensions"));
+    assert_false(decision.has_deflate);
+    assert_int_equal(answer(GET("/ws") UPGRADE KEY VERSION EXTENSIONS
+                            "permessage-deflate\r\nSec-WebSocket-Protocol: warren.json.v1\r\n\r\n",
+                            &out, &decision),
+                     GATEWAY_ANSWER_UPGRADE);
+    assert_has(&out, "Sec-WebSocket-Protocol: warren.json.v1\r\nSec-WebSocket-Extensions: permessage-deflate; ");
     /* Unknown subprotocols are not chosen, and no reason to refuse. */
     assert_int_equal(answer(GET("/ws") UPGRADE KEY VERSION "Sec-WebSocket-Protocol: x, y\r\n\r\n", &out, &decision),
                      GATEWAY_ANSWER_UPGRADE);
@@ -127,6 +143,11 @@ static void test_refusals(void **state base_unused)
         {"POST /ws HTTP/1.1\r\nHost: h\r\n" UPGRADE KEY VERSION "\r\n", 405, "Allow: GET, HEAD\r\n"},
         {"HEAD /ws HTTP/1.1\r\nHost: h\r\n" UPGRADE KEY VERSION "\r\n", 426, "HTTP/1.1 426 "},
         {"OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n", 405, "Allow: GET, HEAD\r\n"},
+        {GET("/ws") UPGRADE KEY VERSION EXTENSIONS "permessage-deflate;\r\n\r\n", 400,
+         "Sec-WebSocket-Extensions is not"},
+        {GET("/ws") UPGRADE KEY VERSION EXTENSIONS "x\r\n" EXTENSIONS "=\r\n\r\n", 400,
+         "Sec-WebSocket-Extensions is not"},
+        {GET("/ws") UPGRADE KEY VERSION EXTENSIONS "\r\n\r\n", 400, "Sec-WebSocket-Extensions is empty"},
         {GET("/websocket/42/%ff") UPGRADE KEY VERSION "\r\n", 400, "\"message\":\"user "},
         {GET("/websocket/42/7?since=x") UPGRADE KEY VERSION "\r\n", 400, "\"message\":\"since "},
     };
