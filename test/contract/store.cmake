@@ -7,6 +7,14 @@ foreach(backend memory redis)
     set_tests_properties(contract/store/${backend} PROPERTIES LABELS contract TIMEOUT 120 SKIP_RETURN_CODE 77)
 endforeach()
 
+add_executable(contract_store_log store_log.c store_world.c store_world_log.c)
+target_include_directories(contract_store_log PRIVATE "${PROJECT_SOURCE_DIR}/test")
+target_link_libraries(contract_store_log PRIVATE warren_flags warren_store warren_loop warren_metrics warren_base Cmocka::Cmocka)
+foreach(backend memory redis)
+    add_test(NAME contract/store_log/${backend} COMMAND contract_store_log ${backend})
+    set_tests_properties(contract/store_log/${backend} PROPERTIES LABELS contract TIMEOUT 120 SKIP_RETURN_CODE 77)
+endforeach()
+
 add_executable(contract_store_faults store_faults.c store_world.c "${PROJECT_SOURCE_DIR}/test/support/redis_server.c")
 target_include_directories(contract_store_faults PRIVATE "${PROJECT_SOURCE_DIR}/test")
 target_link_libraries(contract_store_faults

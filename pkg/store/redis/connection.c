@@ -21,10 +21,11 @@
 static void on_io(void *userdata, unsigned events);
 static void on_flush(void *userdata);
 
-void redis_connection_init(struct redis_connection *c, struct loop *l, const struct redis_url *url,
+void redis_connection_init(struct redis_connection *c, struct loop *l, const struct redis_url *url, struct slice prefix,
                            const struct redis_connection_callbacks *callbacks, void *userdata)
 {
-    *c = (struct redis_connection){.loop = l, .url = url, .callbacks = callbacks, .userdata = userdata, .fd = -1};
+    *c = (struct redis_connection){
+        .loop = l, .url = url, .prefix = prefix, .callbacks = callbacks, .userdata = userdata, .fd = -1};
     c->out = BUFFER_WITH_LIMIT(OUT_MAX_BYTES);
     loop_deferred_init(&c->flush, on_flush, c);
 }

@@ -36,6 +36,7 @@ struct redis_connection_callbacks {
 struct redis_connection {
     struct loop *loop;
     const struct redis_url *url;
+    struct slice prefix; /* of keys */
     const struct redis_connection_callbacks *callbacks;
     void *userdata;
     enum redis_connection_state state;
@@ -53,12 +54,13 @@ struct redis_connection {
     size_t command_left;    /* arguments it still needs */
     unsigned greeting_step; /* the one whose reply is next */
     char digests[REDIS_SCRIPTS][40];
+    uint64_t life_ms; /* of the store, see redis/life.c */
     char policy[64];
     char detail[256];
 };
 
-/** Borrows @url, @callbacks. */
-void redis_connection_init(struct redis_connection *c, struct loop *l, const struct redis_url *url,
+/** Borrows @url, @prefix, @callbacks. */
+void redis_connection_init(struct redis_connection *c, struct loop *l, const struct redis_url *url, struct slice prefix,
                            const struct redis_connection_callbacks *callbacks, void *userdata);
 void redis_connection_deinit(struct redis_connection *c);
 
@@ -91,11 +93,19 @@ void redis_connection_wait(struct redis_connection *c, int timeout_ms);
 
 /* ---- the greeting, redis/greeting.c ---- */
 
-/** Writes all commands of the greeting: credentials, database, PING, eviction policy, scripts. Return: 0, -ENOMEM. */
+/** Writes all commands of the greeting: credentials, database, PING, eviction policy, scripts, life. Return: 0,
+ * -ENOMEM. */
 int redis_greeting_send(struct redis_connection *c) base_must_check;
 /** Takes the next reply. Return: 0 when more are to come; 1 when it was the last; -EPROTO with c->detail if the server
  * refuses us. */
 int redis_greeting_take(struct redis_connection *c, const redisReply *reply) base_must_check;
+
+/* ---- the store's life, redis/life.c: a step of the greeting ---- */
+
+/** Return: 0, -ENOMEM. */
+int redis_life_send(struct redis_connection *c) base_must_check;
+/** Return: 0 and c->life_ms; -EPROTO with c->detail. */
+int redis_life_take(struct redis_connection *c, const redisReply *reply) base_must_check;
 
 /** Cuts a server's error text into one line of printable characters. */
 void redis_connection_explain(struct redis_connection *c, const char *what, const redisReply *reply);

@@ -5,8 +5,16 @@
 
 #include <stdio.h>
 
-/* Steps before the scripts; each script is one more. */
-enum greeting_step { STEP_AUTH, STEP_SELECT, STEP_PING, STEP_POLICY, STEP_SCRIPTS };
+/* Each script is a step. */
+enum greeting_step {
+    STEP_AUTH,
+    STEP_SELECT,
+    STEP_PING,
+    STEP_POLICY,
+    STEP_SCRIPTS,
+    STEP_LIFE = STEP_SCRIPTS + REDIS_SCRIPTS,
+    STEPS,
+};
 
 static bool step_is_needed(const struct redis_connection *c, unsigned step)
 {
@@ -55,6 +63,8 @@ static int send_step(struct redis_connection *c, unsigned step)
         redis_command_add(c, SLICE_LITERAL("GET"));
         redis_command_add(c, SLICE_LITERAL("maxmemory-policy"));
         break;
+    case STEP_LIFE:
+        return redis_life_send(c);
     default:
         redis_command_begin(c, 3);
         redis_command_add(c, SLICE_LITERAL("SCRIPT"));
@@ -69,7 +79,7 @@ int redis_greeting_send(struct redis_connection *c)
 {
     c->policy[0] = '\0';
     c->greeting_step = next_needed(c, STEP_AUTH);
-    for (unsigned step = c->greeting_step; step < STEP_SCRIPTS + REDIS_SCRIPTS; step = next_needed(c, step + 1)) {
+    for (unsigned step = c->greeting_step; step < STEPS; step = next_needed(c, step + 1)) {
         int r = send_step(c, step);
 
         if (r < 0)
@@ -100,6 +110,9 @@ int redis_greeting_take(struct redis_connection *c, const redisReply *reply)
 
     if (step == STEP_POLICY) {
         take_policy(c, reply);
+    } else if (step == STEP_LIFE) {
+        if (redis_life_take(c, reply) < 0)
+            return -EPROTO;
     } else if (reply->type == REDIS_REPLY_ERROR) {
         redis_connection_explain(c, step_name(step), reply);
         return -EPROTO;
@@ -111,5 +124,5 @@ int redis_greeting_take(struct redis_connection *c, const redisReply *reply)
         memcpy(c->digests[step - STEP_SCRIPTS], reply->str, sizeof(c->digests[0]));
     }
     c->greeting_step = next_needed(c, step + 1);
-    return c->greeting_step == STEP_SCRIPTS + REDIS_SCRIPTS ? 1 : 0;
+    return c->greeting_step == STEPS ? 1 : 0;
 }

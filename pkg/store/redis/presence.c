@@ -7,29 +7,6 @@
 /** Bytes of names at most in the answer of one room_read. */
 #define ROSTER_MAX_BYTES (4 * 1024 * 1024)
 
-static void add_key(struct redis_store *s, struct slice name)
-{
-    const struct slice parts[] = {s->prefix, name};
-
-    redis_command_add_parts(&s->connection, parts, BASE_ARRAY_SIZE(parts));
-}
-
-/** The braces are a hash tag: keys of one room would go to one shard. @begin ends with the opening one. */
-static void add_room_key(struct redis_store *s, struct slice begin, struct slice room)
-{
-    const struct slice parts[] = {s->prefix, begin, room, SLICE_LITERAL("}")};
-
-    redis_command_add_parts(&s->connection, parts, BASE_ARRAY_SIZE(parts));
-}
-
-/** `user:<id>` */
-static void add_user_key(struct redis_store *s, struct slice user)
-{
-    const struct slice parts[] = {s->prefix, SLICE_LITERAL("user:"), user};
-
-    redis_command_add_parts(&s->connection, parts, BASE_ARRAY_SIZE(parts));
-}
-
 /** Adds what a writer wrote; out of memory ends the command. */
 static void add_buffer(struct redis_store *s, struct buffer *json)
 {
@@ -51,7 +28,7 @@ int redis_lease_put_send(struct redis_store *s, struct store_request *r)
     redis_incarnation_format(lease->incarnation, incarnation);
     redis_lease_write(lease, &json);
     redis_command_begin_script(&s->connection, REDIS_SCRIPT_LEASE_PUT, 1, 5);
-    add_key(s, SLICE_LITERAL("nodes"));
+    redis_add_key(s, SLICE_LITERAL("nodes"));
     redis_command_add(&s->connection, slice_from(lease->node));
     redis_command_add(&s->connection, slice_from(incarnation));
     redis_command_add_number(&s->connection, lease->lease_ms);
@@ -76,7 +53,7 @@ int redis_lease_release_send(struct redis_store *s, const char *node, uint64_t i
 
     redis_incarnation_format(incarnation, text);
     redis_command_begin_script(&s->connection, REDIS_SCRIPT_LEASE_RELEASE, 1, 2);
-    add_key(s, SLICE_LITERAL("nodes"));
+    redis_add_key(s, SLICE_LITERAL("nodes"));
     redis_command_add(&s->connection, slice_from(node));
     redis_command_add(&s->connection, slice_from(text));
     return redis_command_end(&s->connection);
@@ -85,7 +62,7 @@ int redis_lease_release_send(struct redis_store *s, const char *node, uint64_t i
 int redis_nodes_read_send(struct redis_store *s, struct store_request *r base_unused)
 {
     redis_command_begin_script(&s->connection, REDIS_SCRIPT_NODES_READ, 1, 2);
-    add_key(s, SLICE_LITERAL("nodes"));
+    redis_add_key(s, SLICE_LITERAL("nodes"));
     redis_command_add_number(&s->connection, STORE_NODES_MAX);
     redis_command_add_number(&s->connection, STORE_ENDED_KEPT_MS);
     return redis_command_end(&s->connection);
@@ -141,7 +118,7 @@ int redis_session_put_send(struct redis_store *s, struct store_request *r)
     struct redis_connection *c = &s->connection;
 
     redis_command_begin_script(c, REDIS_SCRIPT_SESSION_PUT, 1, put->is_end ? 1 : 5);
-    add_user_key(s, put->session.user);
+    redis_add_named_key(s, SLICE_LITERAL("user:"), put->session.user);
     redis_command_add(c, put->session.session);
     if (!put->is_end) {
         redis_session_write(&put->session, &json);
@@ -169,8 +146,8 @@ int redis_user_read_send(struct redis_store *s, struct store_request *r)
     struct redis_connection *c = &s->connection;
 
     redis_command_begin_script(c, REDIS_SCRIPT_USER_READ, 2, 2);
-    add_key(s, SLICE_LITERAL("nodes"));
-    add_user_key(s, read->user);
+    redis_add_key(s, SLICE_LITERAL("nodes"));
+    redis_add_named_key(s, SLICE_LITERAL("user:"), read->user);
     redis_command_add_number(c, STORE_SESSIONS_MAX);
     redis_command_add_number(c, s->expiry_ms);
     return redis_command_end(c);
@@ -226,8 +203,8 @@ int redis_room_put_send(struct redis_store *s, struct store_request *r)
 
     assert(put->name_count <= STORE_ROOM_NAMES_MAX);
     redis_command_begin_script(c, REDIS_SCRIPT_ROOM_PUT, 2, put->connections == 0 ? 1 : 5);
-    add_room_key(s, SLICE_LITERAL("online:{"), put->room);
-    add_room_key(s, SLICE_LITERAL("roster:{"), put->room);
+    redis_add_tagged_key(s, SLICE_LITERAL("online:{"), put->room);
+    redis_add_tagged_key(s, SLICE_LITERAL("roster:{"), put->room);
     redis_command_add(c, s->node);
     if (put->connections > 0) {
         redis_counts_write(put, &counts);
@@ -256,9 +233,9 @@ int redis_room_read_send(struct redis_store *s, struct store_request *r)
     struct redis_connection *c = &s->connection;
 
     redis_command_begin_script(c, REDIS_SCRIPT_ROOM_READ, 3, 3);
-    add_key(s, SLICE_LITERAL("nodes"));
-    add_room_key(s, SLICE_LITERAL("online:{"), read->room);
-    add_room_key(s, SLICE_LITERAL("roster:{"), read->room);
+    redis_add_key(s, SLICE_LITERAL("nodes"));
+    redis_add_tagged_key(s, SLICE_LITERAL("online:{"), read->room);
+    redis_add_tagged_key(s, SLICE_LITERAL("roster:{"), read->room);
     redis_command_add_number(c, STORE_NODES_MAX);
     redis_command_add_number(c, s->expiry_ms);
     redis_command_add_number(c, read->with_names ? ROSTER_MAX_BYTES : 0);

@@ -10,9 +10,9 @@
  * struct redis_store - a queue of requests over a connection
  *
  * The queue holds every request without an answer, in the order in which they were made: those whose command was sent
- * (each has exactly one reply to come) and between them those that were refused, which are answered when their turn has
- * come, so that the order holds. Commands are sent only while the state is UP; every change of it goes through
- * redis_store.c.
+ * (each has exactly one reply to come; appends may share one, see append.c) and between them those that were refused,
+ * which are answered when their turn has come, so that the order holds. Commands are sent only while the state is UP;
+ * every change of it goes through redis_store.c.
  */
 enum redis_state {
     REDIS_STATE_IDLE,       /* not started: redis_store's start moves it on */
@@ -22,6 +22,21 @@ enum redis_state {
     REDIS_STATE_STOPPED,    /* for good */
 };
 
+/** This turn's appends of one channel; see append.c. */
+struct redis_group {
+    struct store_append *leader;
+    size_t count, bytes;
+};
+
+#define REDIS_GATHERING_SLOTS 256
+
+struct redis_gathering {
+    struct list leaders;                              /* of struct store_append's base, in order */
+    size_t count;                                     /* of groups, at most half of the slots */
+    struct redis_group groups[REDIS_GATHERING_SLOTS]; /* a hash table by channel */
+    struct loop_deferred write;
+};
+
 struct redis_store {
     struct store base;
     const struct redis_config *config;
@@ -29,11 +44,14 @@ struct redis_store {
     struct redis_url url;
     struct redis_connection connection;
     enum redis_state state;
-    struct list queue;         /* of struct store_request */
-    uint64_t pending;          /* its length */
-    struct loop_timer refuse;  /* answers what was refused, in a later turn */
-    struct loop_timer timeout; /* of the oldest command, or of connecting */
+    struct list queue;                /* of struct store_request */
+    struct redis_gathering gathering; /* of appends that have yet to be written */
+    struct list unanswered;           /* appends of the last connection, while there is none */
+    uint64_t pending;                 /* requests in these three */
+    struct loop_timer refuse;         /* answers what was refused, in a later turn */
+    struct loop_timer timeout;        /* of the oldest command, or of connecting */
     struct loop_timer retry;
+    struct loop_timer overdue; /* of the unanswered */
     uint64_t backoff_ms;
     uint64_t since_ms; /* of the last coming or going */
     uint64_t reconnects;
@@ -57,6 +75,55 @@ struct redis_kind {
      * was not called. */
     int (*take)(struct redis_store *s, struct store_request *r, const redisReply *reply);
 };
+
+/* redis_store.c */
+
+/** Puts a request (or a group's leader) at the end of the queue; @sent: 0 if its command was written, else it is
+ * refused when its turn has come. */
+void redis_store_enqueue(struct redis_store *s, struct store_request *r, int sent);
+/** Answers a request that is on no list, or a whole group, with STORE_E_UNAVAILABLE. */
+void redis_store_refuse(struct redis_store *s, struct store_request *r);
+
+/* append.c */
+void redis_append_init(struct redis_store *s);
+void redis_append_deinit(struct redis_store *s);
+/** Takes an append into this turn's groups. */
+void redis_append_gather(struct redis_store *s, struct store_append *r);
+/** Writes what was gathered; before any other command. */
+void redis_append_write(struct redis_store *s);
+/** The connection is gone: moves written and gathered appends to the unanswered, and refuses those whose deadline has
+ * passed. */
+void redis_append_keep(struct redis_store *s);
+/** There is a new connection: writes the unanswered. */
+void redis_append_resend(struct redis_store *s);
+/** At the end: refuses the unanswered, and puts what is gathered into the queue, refused. */
+void redis_append_refuse_all(struct redis_store *s);
+int redis_append_send(struct redis_store *s, struct store_request *r);
+int redis_append_take(struct redis_store *s, struct store_request *r, const redisReply *reply);
+
+/* log.c */
+int redis_log_read_send(struct redis_store *s, struct store_request *r);
+int redis_log_read_take(struct redis_store *s, struct store_request *r, const redisReply *reply);
+int redis_sweep_send(struct redis_store *s, struct store_request *r);
+int redis_sweep_take(struct redis_store *s, struct store_request *r, const redisReply *reply);
+
+/* interest.c */
+int redis_interest_put_send(struct redis_store *s, struct store_request *r);
+int redis_interest_put_take(struct redis_store *s, struct store_request *r, const redisReply *reply);
+int redis_ack_put_send(struct redis_store *s, struct store_request *r);
+int redis_ack_put_take(struct redis_store *s, struct store_request *r, const redisReply *reply);
+int redis_ack_read_send(struct redis_store *s, struct store_request *r);
+int redis_ack_read_take(struct redis_store *s, struct store_request *r, const redisReply *reply);
+
+/* key.c: arguments that are keys. */
+
+/** <prefix><name> */
+void redis_add_key(struct redis_store *s, struct slice name);
+/** <prefix><begin><name> */
+void redis_add_named_key(struct redis_store *s, struct slice begin, struct slice name);
+/** <prefix><begin><name>} where @begin ends with the brace of a hash tag: keys of one room or channel would go to one
+ * shard. */
+void redis_add_tagged_key(struct redis_store *s, struct slice begin, struct slice name);
 
 /* seen.c */
 int redis_seen_send(struct redis_store *s, struct store_request *r);

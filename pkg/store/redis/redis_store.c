@@ -1,6 +1,6 @@
 /*
  * State, queue and time of the Redis backend. See redis_internal.h for the idea; what a request says to the server is
- * in seen.c and presence.c.
+ * in seen.c, presence.c, append.c, log.c and interest.c.
  *
  * Errors of the server are of two kinds. A refusal by rule (the list below) is the request's: it gets
  * STORE_E_UNAVAILABLE and the connection goes on. Everything else (READONLY, LOADING, MASTERDOWN, BUSY …) says that
@@ -53,6 +53,12 @@ static const struct redis_kind kinds[STORE_KINDS] = {
     [STORE_KIND_USER_READ] = {redis_user_read_send, redis_user_read_take},
     [STORE_KIND_ROOM_PUT] = {redis_room_put_send, redis_room_put_take},
     [STORE_KIND_ROOM_READ] = {redis_room_read_send, redis_room_read_take},
+    [STORE_KIND_APPEND] = {redis_append_send, redis_append_take},
+    [STORE_KIND_LOG_READ] = {redis_log_read_send, redis_log_read_take},
+    [STORE_KIND_SWEEP] = {redis_sweep_send, redis_sweep_take},
+    [STORE_KIND_INTEREST_PUT] = {redis_interest_put_send, redis_interest_put_take},
+    [STORE_KIND_ACK_PUT] = {redis_ack_put_send, redis_ack_put_take},
+    [STORE_KIND_ACK_READ] = {redis_ack_read_send, redis_ack_read_take},
 };
 
 static struct redis_store *redis_store_from(struct store *s)
@@ -67,24 +73,31 @@ static struct store_request *queue_head(struct redis_store *s)
     return list_is_empty(&s->queue) ? NULL : container_of(s->queue.next, struct store_request, link);
 }
 
-static void queue_add(struct redis_store *s, struct store_request *r)
+static void count_pending(struct redis_store *s, int64_t change)
 {
-    list_append(&s->queue, &r->link);
-    s->pending++;
+    s->pending = (uint64_t)((int64_t)s->pending + change);
     metrics_set(s->cells, REDIS_METRIC_PENDING, (int64_t)s->pending);
 }
 
-static void queue_remove(struct redis_store *s, struct store_request *r)
+/** Answers one request. */
+static void refuse_one(struct redis_store *s, struct store_request *r)
 {
-    list_remove(&r->link);
-    s->pending--;
-    metrics_set(s->cells, REDIS_METRIC_PENDING, (int64_t)s->pending);
-}
-
-static void refuse(struct redis_store *s, struct store_request *r)
-{
+    count_pending(s, -1);
     metrics_add(s->cells, REDIS_METRIC_REFUSED, 1);
     store_request_refuse(r);
+}
+
+void redis_store_refuse(struct redis_store *s, struct store_request *r)
+{
+    struct list mates;
+    struct list *it;
+
+    list_init(&mates);
+    if (r->kind == STORE_KIND_APPEND)
+        list_splice(&mates, &r->mates);
+    refuse_one(s, r);
+    while ((it = list_pop(&mates)))
+        refuse_one(s, container_of(it, struct store_request, link));
 }
 
 /** Answers what was refused and has no command before it; not what callbacks add meanwhile, which has a later turn. */
@@ -95,11 +108,11 @@ static void refuse_heads(struct redis_store *s)
 
     list_init(&refused);
     for (struct store_request *r; (r = queue_head(s)) && r->is_refused;) {
-        queue_remove(s, r);
+        list_remove(&r->link);
         list_append(&refused, &r->link);
     }
     while ((it = list_pop(&refused)))
-        refuse(s, container_of(it, struct store_request, link));
+        redis_store_refuse(s, container_of(it, struct store_request, link));
 }
 
 /** Answers everything with STORE_E_UNAVAILABLE. What callbacks ask meanwhile is refused as well, in a later turn. */
@@ -144,12 +157,11 @@ static bool can_send(const struct redis_store *s)
     return s->state == REDIS_STATE_UP && !s->is_stopping && s->pending < (uint64_t)s->config->max_pending;
 }
 
-/** @sent: 0 if the command was written. */
-static void enqueue(struct redis_store *s, struct store_request *r, int sent)
+void redis_store_enqueue(struct redis_store *s, struct store_request *r, int sent)
 {
     r->made_us = clock_monotonic_us();
     r->is_refused = sent != 0;
-    queue_add(s, r);
+    list_append(&s->queue, &r->link);
     if (r->is_refused) {
         schedule_refusals(s);
         return;
@@ -165,7 +177,9 @@ static void submit(struct store *base, struct store_request *r, enum store_kind 
 
     assert(loop_is_current(base->owner));
     r->kind = kind;
-    enqueue(s, r, can_send(s) ? kinds[kind].send(s, r) : -EAGAIN);
+    redis_append_write(s);
+    redis_store_enqueue(s, r, can_send(s) ? kinds[kind].send(s, r) : -EAGAIN);
+    count_pending(s, 1);
 }
 
 /* ---- coming and going ---- */
@@ -201,6 +215,7 @@ static void wait_and_retry(struct redis_store *s, const char *detail)
         log_event(LOG_WARNING, was_up ? "redis lost" : "redis is away", LOG_TEXT("server", s->server),
                   LOG_TEXT("reason", s->detail));
     s->is_told = true;
+    redis_append_keep(s);
     refuse_all(s);
     if (was_up)
         tell_state(s);
@@ -221,6 +236,7 @@ static void on_open(void *userdata)
     s->was_up = true;
     log_event(LOG_NOTICE, "redis connected", LOG_TEXT("server", s->server),
               LOG_TEXT("eviction_policy", s->connection.policy[0] ? s->connection.policy : "unknown"));
+    redis_append_resend(s);
     tell_state(s);
 }
 
@@ -298,13 +314,34 @@ static void on_error_reply(struct redis_store *s, struct store_request *r, const
     redis_connection_explain(&s->connection, "request", reply);
     if (is_refusal_by_rule(reply)) {
         (void)snprintf(s->detail, sizeof(s->detail), "%s", s->connection.detail);
-        refuse(s, r);
+        redis_store_refuse(s, r);
         return;
     }
-    /* Back to the front: it is refused with the others, in order. */
+    /* Back to the front: it is refused with the others, or sent again, in order. */
     list_prepend(&s->queue, &r->link);
-    s->pending++;
     give_up(s, s->connection.detail);
+}
+
+/** Requests that a reply answers. */
+static int64_t weight_of(const struct store_request *r)
+{
+    int64_t weight = 1;
+
+    if (r->kind == STORE_KIND_APPEND)
+        list_for_each (it, &r->mates)
+            weight++;
+    return weight;
+}
+
+static void answer(struct redis_store *s, struct store_request *r, const redisReply *reply)
+{
+    int64_t weight = weight_of(r);
+
+    count_pending(s, -weight);
+    if (r->kind == STORE_KIND_RELEASE || kinds[r->kind].take(s, r, reply) == 0)
+        return;
+    count_pending(s, weight);
+    redis_store_refuse(s, r);
 }
 
 static void on_reply(void *userdata, const redisReply *reply)
@@ -321,12 +358,12 @@ static void on_reply(void *userdata, const redisReply *reply)
         give_up(s, "a reply to nothing");
         return;
     }
-    queue_remove(s, r);
+    list_remove(&r->link);
     metrics_observe(s->cells, REDIS_METRIC_ROUND_TRIP, clock_monotonic_us() - r->made_us);
     if (reply->type == REDIS_REPLY_ERROR)
         on_error_reply(s, r, reply);
-    else if (r->kind != STORE_KIND_RELEASE && kinds[r->kind].take(s, r, reply) < 0)
-        refuse(s, r);
+    else
+        answer(s, r, reply);
     if (s->connection.life == life)
         schedule_refusals(s);
 }
@@ -365,8 +402,11 @@ static void redis_lease_release(struct store *base, const char *node, uint64_t i
 
     if (!can_send(s) || list_is_linked(&s->release.link))
         return;
-    if (redis_lease_release_send(s, node, incarnation) == 0)
-        enqueue(s, &s->release, 0);
+    redis_append_write(s);
+    if (redis_lease_release_send(s, node, incarnation) < 0)
+        return;
+    redis_store_enqueue(s, &s->release, 0);
+    count_pending(s, 1);
 }
 
 static void redis_nodes_read(struct store *s, struct store_nodes_read *r)
@@ -394,6 +434,52 @@ static void redis_room_read(struct store *s, struct store_room_read *r)
     submit(s, &r->base, STORE_KIND_ROOM_READ);
 }
 
+static void redis_append(struct store *base, struct store_append *r)
+{
+    struct redis_store *s = redis_store_from(base);
+
+    assert(loop_is_current(base->owner));
+    store_append_check(r);
+    r->base.kind = STORE_KIND_APPEND;
+    list_init(&r->base.mates);
+    if (can_send(s)) {
+        redis_append_gather(s, r);
+    } else {
+        redis_append_write(s);
+        redis_store_enqueue(s, &r->base, -EAGAIN);
+    }
+    count_pending(s, 1);
+}
+
+static void redis_log_read(struct store *s, struct store_log_read *r)
+{
+    assert(r->limit > 0 && r->limit <= STORE_LOG_READ_MAX);
+    submit(s, &r->base, STORE_KIND_LOG_READ);
+}
+
+static void redis_sweep(struct store *s, struct store_sweep *r)
+{
+    assert(r->count > 0 && r->count <= STORE_SWEEP_MAX && r->limit_per_channel > 0);
+    submit(s, &r->base, STORE_KIND_SWEEP);
+}
+
+static void redis_interest_put(struct store *s, struct store_interest_put *r)
+{
+    assert(r->count > 0 && r->count <= STORE_INTEREST_MAX);
+    submit(s, &r->base, STORE_KIND_INTEREST_PUT);
+}
+
+static void redis_ack_put(struct store *s, struct store_ack_put *r)
+{
+    assert(r->age_ms > 0);
+    submit(s, &r->base, STORE_KIND_ACK_PUT);
+}
+
+static void redis_ack_read(struct store *s, struct store_ack_read *r)
+{
+    submit(s, &r->base, STORE_KIND_ACK_READ);
+}
+
 static void redis_status(struct store *base, struct store_status *ret_status)
 {
     struct redis_store *s = redis_store_from(base);
@@ -417,6 +503,7 @@ static void redis_stop(struct store *base)
 
     if (s->state == REDIS_STATE_STOPPED)
         return;
+    redis_append_write(s);
     s->is_stopping = true;
     while (s->state == REDIS_STATE_UP && (redis_connection_has_output(&s->connection) || s->pending > 0) &&
            now < deadline) {
@@ -429,11 +516,13 @@ static void redis_stop(struct store *base)
     redis_connection_close(&s->connection);
     s->state = REDIS_STATE_STOPPED;
     metrics_set(s->cells, REDIS_METRIC_UP, 0);
+    redis_append_refuse_all(s);
     while (!list_is_empty(&s->queue)) /* callbacks may ask again; whoever always does, never ends */
         refuse_all(s);
     loop_timer_deinit(&s->refuse);
     loop_timer_deinit(&s->timeout);
     loop_timer_deinit(&s->retry);
+    redis_append_deinit(s);
 }
 
 static struct store *redis_free(struct store *base)
@@ -459,6 +548,12 @@ static const struct store_ops redis_ops = {
     .user_read = redis_user_read,
     .room_put = redis_room_put,
     .room_read = redis_room_read,
+    .append = redis_append,
+    .log_read = redis_log_read,
+    .sweep = redis_sweep,
+    .interest_put = redis_interest_put,
+    .ack_put = redis_ack_put,
+    .ack_read = redis_ack_read,
     .status = redis_status,
     .stop = redis_stop,
     .free = redis_free,
@@ -497,7 +592,8 @@ int redis_store_new(struct loop *owner, const struct redis_config *config, const
     list_init(&s->queue);
     list_init(&s->release.link);
     s->release.kind = STORE_KIND_RELEASE;
-    redis_connection_init(&s->connection, owner, &s->url, &connection_callbacks, s);
+    redis_append_init(s);
+    redis_connection_init(&s->connection, owner, &s->url, s->prefix, &connection_callbacks, s);
     loop_timer_init(&s->refuse, owner, on_refuse, s);
     loop_timer_init(&s->timeout, owner, on_timeout, s);
     loop_timer_init(&s->retry, owner, on_retry, s);

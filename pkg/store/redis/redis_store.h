@@ -13,13 +13,23 @@
  *     user:<id>            hash, session -> incarnation, stated, node, device, since
  *     online:{room}        hash, node -> incarnation, stated, connections, users
  *     roster:{room}        hash, node -> incarnation, stated, names
+ *     log:{ch}             stream, ids <epoch>-<offset>, one field r: the record
+ *     key:{ch}:<size of sender>:<sender>:<key>   position, for the age of the key
+ *     interest:{ch}        hash, node -> when stated, milliseconds
+ *     acks:<user>          hash, device -> position, until when
+ *     life                 "<run_id> <milliseconds>" of the server process, see redis/life.c
+ *     epoch                the highest epoch given
  *
  * The current slot and two before it are looked up: an id is remembered for one window at least, for one and a half at
  * most. Values of hashes are JSON, for eyes and for Lua. Each request is one script (redis/script.h), by the server's
  * clock. hiredis, the only library that this package may see, reads the protocol; the socket is ours.
  *
+ * Logs are bounded by whole nodes of the stream (MAXLEN ~), so set stream-node-max-bytes to 512: less is kept beyond
+ * the limit, and idle logs take less. Bytes are what MEMORY USAGE says.
+ *
  * A command without an answer for redis.timeout, or any error but a refusal by rule, ends the connection: open requests
- * get STORE_E_UNAVAILABLE, and it reconnects with backoff (0.1 to 2 s, jitter). A refusal by rule (OOM, MISCONF,
+ * get STORE_E_UNAVAILABLE (but appends before their deadline are sent again), and it reconnects with backoff (0.1 to
+ * 2 s, jitter). A refusal by rule (OOM, MISCONF,
  * NOREPLICAS, NOPERM, WRONGTYPE) is STORE_E_UNAVAILABLE for that request alone.
  *
  * Answers are bounded: 1,000 sessions of a user, 1,000 nodes, 4 MiB of names of a room (parts beyond have no names). A

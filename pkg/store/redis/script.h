@@ -22,9 +22,25 @@ enum redis_script {
     REDIS_SCRIPT_USER_READ,
     REDIS_SCRIPT_ROOM_PUT,
     REDIS_SCRIPT_ROOM_READ,
+    REDIS_SCRIPT_APPEND,
+    REDIS_SCRIPT_LOG_READ,
+    REDIS_SCRIPT_SWEEP,
+    REDIS_SCRIPT_INTEREST_PUT,
+    REDIS_SCRIPT_INTEREST_END,
+    REDIS_SCRIPT_ACK_PUT,
+    REDIS_SCRIPT_ACK_READ,
     REDIS_SCRIPTS,
 };
 
 extern const char *const redis_script_sources[REDIS_SCRIPTS];
+
+/* Those of script_log.c. */
+extern const char redis_script_append[], redis_script_log_read[], redis_script_sweep[], redis_script_interest_put[],
+    redis_script_interest_end[], redis_script_ack_put[], redis_script_ack_read[];
+
+/** now: milliseconds of Redis time. */
+#define REDIS_SCRIPT_NOW                                                                                               \
+    "local time = redis.call('TIME')\n"                                                                                \
+    "local now = time[1] * 1000 + math.floor(time[2] / 1000)\n"
 
 #endif

@@ -45,6 +45,25 @@ bool redis_node_check(struct slice node)
     return node.size > 0;
 }
 
+struct slice redis_position_format(struct store_position position, char storage[REDIS_POSITION_TEXT])
+{
+    int size = snprintf(storage, REDIS_POSITION_TEXT, "%" PRIu64 "-%" PRIu64, position.epoch, position.offset);
+
+    return slice_make(storage, (size_t)size);
+}
+
+bool redis_position_parse(struct slice text, struct store_position *ret_position)
+{
+    struct store_position position;
+    struct slice rest = text, epoch;
+
+    if (!slice_is_set(text) || !slice_split(&rest, '-', &epoch) || !slice_is_set(rest) ||
+        !slice_to_uint64(epoch, UINT64_MAX, &position.epoch) || !slice_to_uint64(rest, UINT64_MAX, &position.offset))
+        return false;
+    *ret_position = position;
+    return true;
+}
+
 /* ---- writing ---- */
 
 void redis_lease_write(const struct store_lease *lease, struct buffer *out)

@@ -19,6 +19,12 @@ bool redis_incarnation_parse(struct slice text, uint64_t *ret_incarnation);
 /** Whether a node's name may stand in a stamp: printable, without spaces, quotes and backslashes. */
 bool redis_node_check(struct slice node);
 
+/** A position as text: a stream's id, "<epoch>-<offset>". */
+#define REDIS_POSITION_TEXT 42
+struct slice redis_position_format(struct store_position position, char storage[REDIS_POSITION_TEXT]);
+/** false if @text is not exactly that. */
+bool redis_position_parse(struct slice text, struct store_position *ret_position);
+
 /* Writers append a JSON object without stamp to @out, whose error tells if memory ran out. */
 void redis_lease_write(const struct store_lease *lease, struct buffer *out);
 void redis_session_write(const struct store_session *session, struct buffer *out);
