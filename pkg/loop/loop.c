@@ -1,14 +1,12 @@
 /**
- * A loop is one libevent base without locks, an eventfd that other threads ring, and one timerfd (the alarm) for all
- * timers.
+ * A loop is one libevent base without locks, an eventfd that other threads ring, one timerfd (the alarm) for all
+ * timers, and one epoll instance for all watched descriptors (io.c).
  *
  * A turn is one event_base_loop(EVLOOP_ONCE) and then the deferred list until it is empty. Because every turn ends so,
  * nothing is deferred while the loop waits.
  *
  * The alarm is a timerfd and no libevent timer: starting a timer then needs no memory and cannot fail, and it is exact,
- * while libevent's clock is a coarse one that may be some milliseconds behind. The changelist of libevent's epoll
- * backend stays off: streams watch for writing only after EAGAIN, so it would save nothing, and it is unsafe where a
- * descriptor is closed and its number comes back within a turn.
+ * while libevent's clock is a coarse one that may be some milliseconds behind.
  */
 #include "loop/loop_internal.h"
 
@@ -20,8 +18,6 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-static_assert(sizeof(struct event) <= sizeof(((struct loop_io *)NULL)->event),
-              "loop_io has no room for libevent's event");
 static_assert(sizeof(struct loop_timer_node) <= sizeof(((struct loop_timer *)NULL)->node), "loop_timer has no room");
 
 void loop_wake(struct loop *l)
@@ -100,11 +96,14 @@ static int loop_open(struct loop *l)
     if (l->alarm_fd < 0)
         return -errno;
     result = loop_watch(l, &l->wake_event, l->wake_fd, loop_on_wake);
-    return result < 0 ? result : loop_watch(l, &l->alarm_event, l->alarm_fd, loop_on_alarm);
+    if (result == 0)
+        result = loop_watch(l, &l->alarm_event, l->alarm_fd, loop_on_alarm);
+    return result < 0 ? result : loop_io_open(l);
 }
 
 static void loop_close(struct loop *l)
 {
+    loop_io_close(l);
     if (event_initialized(&l->alarm_event))
         event_del(&l->alarm_event);
     if (event_initialized(&l->wake_event))
@@ -130,7 +129,7 @@ int loop_new(const char *name, struct loop **ret_loop)
     if (!l)
         return -ENOMEM;
     memset(l, 0, sizeof(*l));
-    l->wake_fd = l->alarm_fd = -1;
+    l->wake_fd = l->alarm_fd = l->io_fd = -1;
     l->alarm_us = LOOP_ALARM_NEVER;
     list_init(&l->deferred);
     loop_wheel_init(&l->wheel);

@@ -125,7 +125,6 @@ typedef void loop_io_fn(void *userdata, unsigned events);
 
 /** struct loop_io - a descriptor watched level-triggered; the descriptor stays the caller's */
 struct loop_io {
-    alignas(max_align_t) unsigned char event[144]; /* libevent's */
     struct loop *loop;
     loop_io_fn *run;
     void *userdata;
@@ -134,7 +133,8 @@ struct loop_io {
 };
 
 void loop_io_init(struct loop_io *io, struct loop *l, int fd, loop_io_fn *run, void *userdata);
-/** Watches for exactly @events (0: none) from now on; cheap when nothing changes. Return: 0, -ENOMEM. */
+/** Watches for exactly @events (0: none) from now on; cheap when nothing changes. Return: 0, or what the
+ * kernel refused (memory, or watches), negative; nothing changed then. Wanting nothing cannot fail. */
 int loop_io_want(struct loop_io *io, unsigned events);
 /** Stops watching; accepts one that was zeroed and never initialised. */
 void loop_io_deinit(struct loop_io *io);

@@ -7,9 +7,12 @@
 #include <event2/event_struct.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/epoll.h>
 
 #define LOOP_WHEEL_SLOTS 512
 #define LOOP_ALARM_NEVER UINT64_MAX
+/** Ready descriptors that a turn takes at most; the others are met in the next. */
+#define LOOP_IO_BATCH 256
 
 /** What struct loop_timer.event holds: a node of the pairing heap in timer.c. */
 struct loop_timer_node {
@@ -39,6 +42,11 @@ struct loop {
     struct loop_timer_node *timers;
     struct loop_wheel wheel;
 
+    struct event io_event; /* on io_fd, the epoll instance of every struct loop_io */
+    int io_fd;
+    size_t ready_at, ready_count; /* of the batch being handled */
+    struct epoll_event ready[LOOP_IO_BATCH];
+
     struct event wake_event; /* on wake_fd */
     int wake_fd;
     atomic_bool stop;
@@ -54,6 +62,10 @@ struct loop {
 void loop_wake(struct loop *l);
 /** Takes all that is in the mailbox now and runs it in order. Return: whether there was anything. */
 bool loop_mailbox_run(struct loop *l);
+
+/** 0, -ENOMEM, or what the kernel refused; undone by loop_io_close() in either case. */
+int loop_io_open(struct loop *l) base_must_check;
+void loop_io_close(struct loop *l);
 
 /** Makes sure that loop_timers_run() and loop_wheel_run() are called at @due_us or, for an earlier reason, before. */
 void loop_alarm_set(struct loop *l, uint64_t due_us);

@@ -6,6 +6,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -134,6 +135,67 @@ static void test_descriptors(void **state base_unused)
     close(w.fds[1]);
 }
 
+struct rival {
+    struct loop *loop;
+    struct loop_io *io;
+    int fds[2];
+    struct rival *other;
+    unsigned *calls;
+};
+
+/** The first to be called takes the other one out, though it stands ready in the same batch. */
+static void rival_on_io(void *userdata, unsigned events base_unused)
+{
+    struct rival *r = userdata;
+
+    (*r->calls)++;
+    loop_io_deinit(r->other->io);
+    free(r->other->io);
+    r->other->io = NULL;
+    assert_int_equal(loop_io_want(r->io, 0), 0);
+    loop_stop(r->loop);
+}
+
+static void test_taken_out_of_its_batch(void **state base_unused)
+{
+    struct loop *l;
+    struct rival rivals[2];
+    unsigned calls = 0;
+
+    assert_int_equal(loop_new("rivals", &l), 0);
+    for (size_t i = 0; i < 2; i++) {
+        rivals[i] =
+            (struct rival){.loop = l, .io = malloc(sizeof(struct loop_io)), .other = &rivals[1 - i], .calls = &calls};
+        assert_non_null(rivals[i].io);
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, rivals[i].fds), 0);
+        loop_io_init(rivals[i].io, l, rivals[i].fds[0], rival_on_io, &rivals[i]);
+        assert_int_equal(loop_io_want(rivals[i].io, LOOP_IO_READ), 0);
+        assert_int_equal(write(rivals[i].fds[1], "x", 1), 1);
+    }
+    loop_run(l);
+    assert_int_equal(calls, 1);
+    loop_free(l);
+    for (size_t i = 0; i < 2; i++) {
+        free(rivals[i].io);
+        close(rivals[i].fds[0]);
+        close(rivals[i].fds[1]);
+    }
+}
+
+static void test_a_descriptor_that_cannot_be_watched(void **state base_unused)
+{
+    struct watched w = {0};
+    FILE *file = tmpfile();
+
+    assert_non_null(file);
+    assert_int_equal(loop_new("refused", &w.loop), 0);
+    loop_io_init(&w.io, w.loop, fileno(file), watched_on_io, &w);
+    assert_int_equal(loop_io_want(&w.io, LOOP_IO_READ), -EPERM); /* epoll(7) takes no plain files */
+    loop_io_deinit(&w.io);
+    loop_free(w.loop);
+    fclose(file);
+}
+
 static void on_signal(void *userdata, int signal_number)
 {
     struct loop *l = userdata;
@@ -210,6 +272,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_deferred),
         cmocka_unit_test(test_descriptors),
+        cmocka_unit_test(test_taken_out_of_its_batch),
+        cmocka_unit_test(test_a_descriptor_that_cannot_be_watched),
         cmocka_unit_test(test_signal),
         cmocka_unit_test(test_thread),
     };
