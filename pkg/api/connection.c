@@ -108,7 +108,8 @@ void api_connection_accept(void *userdata, int fd, const struct net_address *pee
     struct api *a = userdata;
     const struct http_limits limits = {
         .head_bytes = 16384, .headers = HTTP_HEADERS_MAX, .body_bytes = (size_t)a->config->body_bytes};
-    const struct net_stream_options options = {.max_queued_bytes = 64 << 20};
+    static const struct net_queue_limits queue_limits = {.bytes = 64 << 20};
+    const struct net_stream_options options = {.limits = &queue_limits};
     struct api_connection *c;
 
     if (a->connection_count >= (size_t)a->config->connections || !(c = calloc(1, sizeof(*c)))) {

@@ -10,8 +10,7 @@ struct net_frame *net_frame_new(size_t size)
     f = malloc(sizeof(*f) + size);
     if (!f)
         return NULL;
-    f->refs = 1;
-    f->size = (uint32_t)size;
+    *f = (struct net_frame){.refs = 1, .size = (uint32_t)size, .delivery = NET_FRAME_MUST};
     return f;
 }
 

@@ -2,8 +2,8 @@
  * Listening sockets.
  *
  * A turn takes at most ACCEPT_BATCH connections, so that a storm of newcomers does not hold up those who are here; the
- * rest wait in the kernel's backlog and the socket stays readable. TCP_NODELAY is set on the listening socket: accepted
- * ones inherit it on Linux.
+ * rest wait in the kernel's backlog and the socket stays readable. Options are set on the listening socket: accepted ones
+ * inherit them on Linux.
  *
  * When descriptors run out, accept4(2) fails and the socket stays readable: a loop would spin. So one connection is
  * taken with the reserve descriptor and closed (its client sees an end instead of silence), and the listener rests for
@@ -20,6 +20,7 @@
 
 #define ACCEPT_BATCH 64
 #define REST_MS 100
+#define UNSENT_BYTES (128 * 1024)
 
 struct net_listener {
     struct loop *loop;
@@ -136,6 +137,16 @@ static void listener_on_readable(void *userdata, unsigned events base_unused)
         listener_free(l);
 }
 
+/** What a reader that stands still leaves in the kernel is lost to all policies for slow readers and to every limit, so
+ * that is kept small: megabytes otherwise. */
+static void listener_set_options(int fd)
+{
+    const int on = 1, unsent_bytes = UNSENT_BYTES;
+
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent_bytes, sizeof(unsent_bytes));
+}
+
 static int listener_bind(struct net_listener *l, const struct net_address *address)
 {
     const int on = 1, off = 0;
@@ -145,9 +156,9 @@ static int listener_bind(struct net_listener *l, const struct net_address *addre
         return -errno;
     /* A restarted node binds over connections of its predecessor in TIME_WAIT; over a living listener it is still
      * refused. */
-    if (setsockopt(l->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
-        setsockopt(l->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) < 0)
+    if (setsockopt(l->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0)
         return -errno;
+    listener_set_options(l->fd);
     if (address->storage.ss_family == AF_INET6 && setsockopt(l->fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)) < 0)
         return -errno;
     if (bind(l->fd, (const struct sockaddr *)&address->storage, address->size) < 0 || listen(l->fd, SOMAXCONN) < 0)

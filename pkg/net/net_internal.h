@@ -29,6 +29,10 @@ struct net_loop {
     struct loop_timer again;       /* the next turn, for what a turn's bounds left over */
     struct list flush;             /* streams with something to do at the end of this turn, by flush_link */
     struct list later;             /* streams with input inside OpenSSL, which epoll does not see, by flush_link */
+    struct list behind;            /* backlogs of streams whose sockets take no more */
+    struct loop_deadline watch;    /* on them */
+    struct net_budget *budget;     /* or NULL */
+    size_t told_bytes;             /* of counters.bytes_queued, in the budget */
     struct net_loop_counters counters;
     size_t streams;      /* not STREAM_UNUSED */
     unsigned handshakes; /* steps in this turn */
@@ -53,9 +57,52 @@ void net_stream_end_errno(struct net_stream *s, int error);
 /** After an SSL_* call of this stream returned @result <= 0: waits for what OpenSSL wants, or ends the stream. */
 void net_stream_tls_failed(struct net_stream *s, int result, int saved_errno);
 
-/** The ring: 0 or -ENOMEM. */
-int net_stream_queue(struct net_stream *s, struct net_frame *frame) base_must_check;
-void net_stream_queue_clear(struct net_stream *s);
+/* ---- queue.c ---- */
+
+/**
+ * struct net_backlog - the frames that wait on a stream, where they are more than a few or the reader is behind
+ *
+ * A ring: [head, head + count) modulo capacity.
+ */
+struct net_backlog {
+    struct list link; /* net_loop->behind, while its stream is behind */
+    struct net_stream *stream;
+    uint64_t soft_since_ms; /* more than soft_bytes since then; 0: not now */
+    uint32_t capacity, head, count;
+    uint32_t replaceable;       /* frames of NET_FRAME_LATEST */
+    uint32_t drop_oldest_bytes; /* of frames of NET_FRAME_DROP_OLDEST, as a whole */
+    struct net_frame *frames[];
+};
+
+uint32_t net_queue_count(const struct net_stream *s);
+/** The frame at @index from the front. */
+struct net_frame *net_queue_at(const struct net_stream *s, uint32_t index);
+/** Queues a frame by its class. 0; -ENOMEM; NET_E_FULL: beyond limits->bytes, nothing was queued. */
+#define NET_E_FULL 1
+int net_queue_push(struct net_stream *s, struct net_frame *frame) base_must_check;
+/** Moves what waits to a backlog, empty as it may be. 0, -ENOMEM. */
+int net_queue_open_backlog(struct net_stream *s) base_must_check;
+/** Takes the first @size bytes, which are sent. */
+void net_queue_consume(struct net_stream *s, size_t size);
+/** Gives up all that was not begun. */
+void net_queue_drop(struct net_stream *s);
+void net_queue_clear(struct net_stream *s);
+/** Nothing waits: gives memory back. */
+void net_queue_settle(struct net_stream *s);
+
+/* ---- watch.c ---- */
+
+/** The socket takes no more: from now on the stream is watched until it is settled. 0, -ENOMEM. */
+int net_watch_behind(struct net_stream *s) base_must_check;
+/** Its backlog is about to go. */
+void net_watch_settled(struct net_stream *s);
+/** Tells the budget what has changed, and ends the worst readers while it is passed. */
+void net_watch_budget(struct net_loop *n);
+void net_watch_init(struct net_loop *n);
+void net_watch_deinit(struct net_loop *n);
+/** The reader has passed a limit: the end of the turn tells the owner. */
+void net_stream_too_slow(struct net_stream *s, enum net_slow cause);
+
 /** Writes what the kernel takes now; sets want_write where it took less, or ends the stream. */
 void net_stream_flush(struct net_stream *s);
 

@@ -31,6 +31,7 @@ static void net_loop_turn(void *userdata)
         for (struct list *it; (it = list_pop(&batch));)
             net_stream_turn(container_of(it, struct net_stream, flush_link));
     }
+    net_watch_budget(n);
     n->in_turn = false;
     n->handshakes = 0;
     if ((!list_is_empty(&n->flush) || !list_is_empty(&n->later)) && !loop_timer_is_pending(&n->again))
@@ -61,6 +62,7 @@ int net_loop_new(struct loop *l, struct net_loop **ret_net)
     loop_timer_init(&n->again, l, net_loop_on_again, n);
     list_init(&n->flush);
     list_init(&n->later);
+    net_watch_init(n);
     *ret_net = n;
     return 0;
 }
@@ -70,6 +72,7 @@ struct net_loop *net_loop_free(struct net_loop *n)
     if (!n)
         return NULL;
     assert(n->streams == 0 && list_is_empty(&n->flush) && list_is_empty(&n->later));
+    net_watch_deinit(n);
     loop_deferred_cancel(&n->deferred);
     loop_timer_deinit(&n->again);
     free(n);

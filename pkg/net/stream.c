@@ -11,7 +11,7 @@
  *
  * Lingering: a socket that is closed while input waits in the kernel sends RST, which may destroy what was just sent
  * before the peer has read it, like the reason of a refusal. So a close shuts the sending side and throws input away
- * until the peer ends as well, for a bounded time. A stream that did not read fast enough is reset instead, so that the
+ * until the peer ends as well, for a bounded time. A peer that did not read fast enough is reset instead, so that the
  * kernel does not keep its output.
  *
  * A paused stream with nothing to write is not watched at all: it learns of its peer's end when it reads or writes
@@ -28,7 +28,6 @@
 #define HANDSHAKE_TIMEOUT_MS 10000
 #define CLOSE_TIMEOUT_MS 5000
 #define LINGER_MS 2000
-#define QUEUED_BYTES_MAX (UINT32_C(1) << 31)
 
 #define TO(state) (1u << (state))
 
@@ -178,6 +177,33 @@ void net_stream_tls_failed(struct net_stream *s, int result, int saved_errno)
     }
 }
 
+static void held_free(struct net_stream *s)
+{
+    if (s->held)
+        buffer_deinit(s->held);
+    free(s->held);
+    s->held = NULL;
+}
+
+void net_stream_too_slow(struct net_stream *s, enum net_slow cause)
+{
+    if (s->slow || s->state > STREAM_OPEN)
+        return;
+    s->slow = (uint8_t)cause;
+    net_queue_drop(s);
+    net_loop_schedule(s->owner, s);
+}
+
+/** The owner's last word. */
+static void stream_tell_slow(struct net_stream *s)
+{
+    s->slow_told = true;
+    if (s->ops->on_slow)
+        s->ops->on_slow(s, s->slow);
+    else
+        net_stream_end(s, NET_END_OVERFLOW, 0);
+}
+
 static void stream_finish(struct net_stream *s)
 {
     const struct linger reset = {.l_onoff = 1, .l_linger = 0};
@@ -186,12 +212,12 @@ static void stream_finish(struct net_stream *s)
     loop_io_deinit(&s->io);
     SSL_free(s->ssl);
     s->ssl = NULL;
-    if (s->end == NET_END_OVERFLOW || s->end == NET_END_TIMEOUT)
+    if (s->end == NET_END_OVERFLOW || s->end == NET_END_TIMEOUT || (s->slow && s->end == NET_END_ABORTED))
         setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
     close(s->fd);
     s->fd = -1;
-    net_stream_queue_clear(s);
-    buffer_deinit(&s->held);
+    net_queue_clear(s);
+    held_free(s);
     assert(!list_is_linked(&s->deadline.link));
     stream_set_state(s, STREAM_UNUSED);
     s->ops->on_closed(s, s->end, s->error); /* may have freed s */
@@ -217,8 +243,11 @@ static bool stream_keep(struct net_stream *s, const char *rest, size_t size)
         return false;
     if (size == 0)
         return true;
-    buffer_append(&s->held, rest, size);
-    if (buffer_error(&s->held)) {
+    if (!s->held)
+        s->held = calloc(1, sizeof(*s->held));
+    if (s->held)
+        buffer_append(s->held, rest, size);
+    if (!s->held || buffer_error(s->held)) {
         net_stream_end(s, NET_END_ERROR, ENOMEM);
         return false;
     }
@@ -242,16 +271,16 @@ static bool stream_deliver(struct net_stream *s, char *data, size_t size)
 
 static void stream_offer_held(struct net_stream *s)
 {
-    size_t size = s->held.size;
-    size_t consumed = s->ops->on_data(s, s->held.data, size);
+    size_t size = s->held->size;
+    size_t consumed = s->ops->on_data(s, s->held->data, size);
 
     assert(consumed <= size);
     assert(consumed > 0 || s->paused || s->state != STREAM_OPEN);
     if (consumed == size || s->state != STREAM_OPEN) {
-        buffer_reset(&s->held, 0);
+        held_free(s);
         return;
     }
-    buffer_consume(&s->held, consumed);
+    buffer_consume(s->held, consumed);
     if (!s->paused)
         net_loop_schedule(s->owner, s);
 }
@@ -290,7 +319,7 @@ static void stream_read_tls(struct net_stream *s)
         budget -= (size_t)size < budget ? (size_t)size : budget;
         /* What OpenSSL has read from the kernel, epoll tells nobody again. */
         s->more_input = SSL_has_pending(s->ssl);
-    } while (s->more_input && budget > 0 && !s->paused && s->held.size == 0);
+    } while (s->more_input && budget > 0 && !s->paused && !s->held);
     if (s->more_input)
         net_loop_schedule(n, s);
 }
@@ -298,7 +327,7 @@ static void stream_read_tls(struct net_stream *s)
 /** Reads once, a bounded amount; whatever is left comes back with the next turn. */
 static void stream_read(struct net_stream *s)
 {
-    if (s->state != STREAM_OPEN || s->paused || s->held.size > 0)
+    if (s->state != STREAM_OPEN || s->paused || s->held)
         return; /* held bytes go first, at the end of this turn */
     if (s->ssl)
         stream_read_tls(s);
@@ -409,7 +438,7 @@ static void stream_on_io(void *userdata, unsigned events)
         stream_handshake(s);
         break;
     case STREAM_OPEN:
-        if ((events & LOOP_IO_WRITE) || (!s->want_write && s->ring_count > 0)) {
+        if ((events & LOOP_IO_WRITE) || (!s->want_write && net_queue_count(s) > 0)) {
             s->want_write = false;
             net_loop_schedule(s->owner, s);
         }
@@ -447,11 +476,13 @@ void net_stream_turn(struct net_stream *s)
 {
     if (s->state == STREAM_ACCEPTED)
         stream_open(s);
-    if (s->state == STREAM_OPEN && !s->paused && s->held.size > 0)
+    if (s->slow && !s->slow_told && s->state <= STREAM_OPEN)
+        stream_tell_slow(s);
+    if (s->state == STREAM_OPEN && !s->paused && s->held)
         stream_offer_held(s);
     if ((s->state == STREAM_OPEN || s->state == STREAM_CLOSING) && !s->want_write)
         net_stream_flush(s);
-    if (s->state == STREAM_CLOSING && !s->want_write && s->ring_count == 0)
+    if (s->state == STREAM_CLOSING && !s->want_write && net_queue_count(s) == 0)
         stream_shutdown(s);
     stream_wait(s);
     if (s->state == STREAM_ENDING)
@@ -466,7 +497,6 @@ static int stream_init(struct net_stream *s, struct net_loop *n, int fd, const s
                        const struct net_stream_ops *ops, bool client)
 {
     SSL *ssl = NULL;
-    uint32_t max = options->max_queued_bytes;
 
     assert(loop_is_current(n->loop));
     if (options->tls && net_tls_session_new(options->tls, fd, client, options->server_name, &ssl) < 0)
@@ -476,11 +506,9 @@ static int stream_init(struct net_stream *s, struct net_loop *n, int fd, const s
         .owner = n,
         .ssl = ssl,
         .fd = fd,
-        .ring_capacity = NET_STREAM_RING_INLINE,
-        .max_queued_bytes = max && max < QUEUED_BYTES_MAX ? max : QUEUED_BYTES_MAX,
+        .limits = options->limits,
         .close_timeout_ms = options->close_timeout_ms ? options->close_timeout_ms : CLOSE_TIMEOUT_MS,
     };
-    s->ring = s->ring_inline;
     list_init(&s->flush_link);
     loop_deadline_init(&s->deadline, stream_on_deadline, s);
     loop_io_init(&s->io, n->loop, fd, stream_on_io, s);
@@ -539,26 +567,32 @@ int net_stream_connect(struct net_stream *s, struct net_loop *n, const struct ne
     return result;
 }
 
+void net_stream_set_limits(struct net_stream *s, const struct net_queue_limits *limits)
+{
+    s->limits = limits;
+}
+
 bool net_stream_is_ending(const struct net_stream *s)
 {
-    return s->state == STREAM_UNUSED || s->state >= STREAM_CLOSING || s->closing;
+    return s->state == STREAM_UNUSED || s->state >= STREAM_CLOSING || s->closing || (s->slow && !s->slow_told);
 }
 
 int net_stream_send(struct net_stream *s, struct net_frame *frame)
 {
+    int result;
+
     if (net_stream_is_ending(s) || frame->size == 0)
         return 0;
     assert(loop_is_current(s->owner->loop));
-    if (frame->size > s->max_queued_bytes - s->queued_bytes) {
-        net_stream_end(s, NET_END_OVERFLOW, 0);
-        return 0;
-    }
-    if (net_stream_queue(s, frame) < 0) {
+    result = net_queue_push(s, frame);
+    if (result == NET_E_FULL) {
+        net_stream_too_slow(s, NET_SLOW_BYTES);
+    } else if (result < 0) {
         net_stream_end(s, NET_END_ERROR, ENOMEM);
         return -ENOMEM;
-    }
-    if (!s->want_write && s->ring_count == 1)
+    } else if (!s->want_write && net_queue_count(s) == 1) {
         net_loop_schedule(s->owner, s); /* further frames find it on the list */
+    }
     return 0;
 }
 
@@ -605,7 +639,7 @@ void net_stream_close(struct net_stream *s)
     if (s->state == STREAM_ACCEPTED || s->state == STREAM_OPEN) {
         stream_set_state(s, STREAM_CLOSING);
         stream_wait(s);
-    } else if (s->ring_count == 0) {
+    } else if (net_queue_count(s) == 0) {
         net_stream_end(s, NET_END_CLOSED, 0);
     } else {
         s->closing = true; /* once it is open */

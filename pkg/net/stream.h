@@ -8,6 +8,8 @@
 
 #include "base/buffer.h"
 
+#include <stdatomic.h>
+
 /**
  * struct net_stream - a connected byte stream on one loop, plain or TLS; embedded in what owns it
  *
@@ -15,10 +17,14 @@
  * handler consumes what it gets; if it pauses reading in between, the rest is kept by the stream and offered again when
  * reading resumes.
  *
- * Writing: frames are queued by reference in a ring (inline for a few, grown on demand, shrunk when drained). Queued
+ * Writing: frames are queued by reference (in place for a few, in a backlog for more, which is gone when all is sent).
+ * Queued
  * streams stand on their net_loop's list, which is flushed once at the end of the turn: one writev(2), or one SSL_write
  * of what fits a record. What is queued while the loop is busy leaves together; a lone frame leaves in the turn it was
  * queued. EV_WRITE is watched only after EAGAIN.
+ *
+ * Slow readers: see struct net_queue_limits. A stream that passes one of its limits gives up what it has not begun to
+ * send, takes nothing more, and at the end of the turn its owner may say a last word (on_slow).
  *
  * Ending: net_stream_close() sends what is queued and then ends; net_stream_abort() ends at once. Either way on_closed
  * is called exactly once, at the end of a turn, never from inside another call of this interface; after it the owner
@@ -39,8 +45,40 @@ enum net_end {
     NET_END_ABORTED,  /* net_stream_abort() */
     NET_END_TLS,      /* the TLS handshake or a record failed */
     NET_END_TIMEOUT,  /* TLS handshake, connect, or the flush of a close took too long */
-    NET_END_OVERFLOW, /* more was queued than max_queued_bytes: the peer reads too slowly */
+    NET_END_OVERFLOW, /* the peer reads too slowly, and there is no on_slow */
     NET_END_ERROR,    /* our side: out of memory or descriptors */
+};
+
+/** Which limit a slow reader has passed. */
+enum net_slow {
+    NET_SLOW_NOT,
+    NET_SLOW_BYTES, /* net_queue_limits.bytes */
+    NET_SLOW_SOFT,  /* soft_bytes for longer than soft_ms */
+    NET_SLOW_AGE,   /* age_ms */
+    NET_SLOW_TOTAL, /* net_budget.limit, and this one had most */
+    NET_SLOW_CAUSES,
+};
+
+/**
+ * struct net_queue_limits - what may wait to be sent on one stream; shared by many, borrowed, and may change at any
+ * time
+ *
+ * 0 means that there is no such limit. Time is looked at every NET_WATCH_MS.
+ */
+struct net_queue_limits {
+    uint32_t bytes;             /* at once */
+    uint32_t soft_bytes;        /* for soft_ms */
+    uint32_t soft_ms;           /* a reader may be behind for this long */
+    uint32_t age_ms;            /* of the oldest frame of NET_FRAME_MUST */
+    uint32_t drop_oldest_bytes; /* of frames of NET_FRAME_DROP_OLDEST while the reader is behind */
+};
+#define NET_WATCH_MS 200
+
+/** struct net_budget - what may wait to be sent on all streams of several loops together */
+struct net_budget {
+    atomic_size_t queued; /* bytes, as the loops have told */
+    size_t limit;
+    size_t loops; /* that share it: one with less than its part ends nobody */
 };
 
 struct net_stream_ops {
@@ -57,54 +95,68 @@ struct net_stream_ops {
     void (*on_open)(struct net_stream *s);
     /** The queue became empty after a flush, and the stream is not ending. May be NULL. */
     void (*on_drained)(struct net_stream *s);
+    /**
+     * The peer reads too slowly: what was not begun is gone. At the end of a turn, once. The owner may send a last
+     * frame and has to close or abort. NULL: the stream ends with NET_END_OVERFLOW.
+     */
+    void (*on_slow)(struct net_stream *s, enum net_slow cause);
     /** It is over; error is an errno value or 0. The owner may free the stream now. */
     void (*on_closed)(struct net_stream *s, enum net_end end, int error);
 };
 
-#define NET_STREAM_RING_INLINE 4
+#define NET_STREAM_FEW 2
 
 struct net_stream {
     const struct net_stream_ops *ops;
     struct net_loop *owner;
+    const struct net_queue_limits *limits;
     void *ssl; /* SSL *, NULL for plain */
     struct loop_io io;
     struct loop_deadline deadline; /* handshake, then flush of a close */
     struct list flush_link;        /* on net_loop's list of streams with something to do at the end of the turn */
-    struct buffer held;            /* input kept while paused */
-    /* the ring of frames: [head, head + count) modulo capacity */
-    struct net_frame **ring;
-    struct net_frame *ring_inline[NET_STREAM_RING_INLINE];
-    uint32_t ring_capacity, ring_head, ring_count;
+    struct buffer *held;           /* input kept while paused, or NULL */
+    /* what waits to be sent: queue.c */
+    struct net_backlog *backlog; /* NULL: it is in @few */
+    struct net_frame *few[NET_STREAM_FEW];
     uint32_t sent_of_head; /* bytes of the first frame that are gone already */
     uint32_t queued_bytes; /* of all frames, without what is gone */
-    uint32_t max_queued_bytes;
     uint32_t close_timeout_ms;
     int fd;
     int error;
-    uint8_t state; /* see stream.c */
-    uint8_t end;   /* enum net_end, once ending */
-    bool paused;
-    bool want_write; /* the kernel or TLS asked for it */
-    bool closing;    /* net_stream_close() before it was open */
-    bool more_input; /* OpenSSL has read bytes that were not asked for yet */
+    uint16_t record_frames; /* frames from the front that OpenSSL holds a record of, which the kernel did not take */
+    uint8_t few_count;
+    uint8_t state;        /* see stream.c */
+    uint8_t end;          /* enum net_end, once ending */
+    uint8_t slow;         /* enum net_slow */
+    bool slow_told : 1;   /* on_slow was called */
+    bool paused : 1;      /* by the owner */
+    bool want_write : 1;  /* the kernel or TLS asked for it */
+    bool closing : 1;     /* net_stream_close() before it was open */
+    bool more_input : 1;  /* OpenSSL has read bytes that were not asked for yet */
 };
 
 /** struct net_loop - what the streams of one loop share: read buffer, flush list, counters. One per loop. */
 struct net_loop_counters {
     uint64_t bytes_in, bytes_out, reads, writes, frames_out;
+    uint64_t frames_replaced; /* of NET_FRAME_LATEST */
+    uint64_t frames_dropped;  /* of NET_FRAME_DROP_OLDEST */
+    uint64_t bytes_queued;    /* now */
+    uint64_t streams_behind;  /* now: their sockets take no more */
 };
 int net_loop_new(struct loop *l, struct net_loop **ret_net) base_must_check;
+/** Shares @b, which is borrowed, with other loops; before the first stream. */
+void net_loop_set_budget(struct net_loop *n, struct net_budget *b);
 /** All streams have ended. */
 struct net_loop *net_loop_free(struct net_loop *n);
 struct loop *net_loop_loop(const struct net_loop *n);
 const struct net_loop_counters *net_loop_counters(const struct net_loop *n);
 
 struct net_stream_options {
-    uint32_t max_queued_bytes;     /* 0: 2^31 */
-    uint32_t handshake_timeout_ms; /* TLS handshake or connect; 0: 10,000 */
-    uint32_t close_timeout_ms;     /* flush of a close; 0: 5,000 */
-    struct net_tls *tls;           /* NULL: plain */
-    const char *server_name;       /* outgoing TLS: the name to verify and to send as SNI */
+    const struct net_queue_limits *limits; /* NULL: none */
+    uint32_t handshake_timeout_ms;         /* TLS handshake or connect; 0: 10,000 */
+    uint32_t close_timeout_ms;             /* flush of a close; 0: 5,000 */
+    struct net_tls *tls;                   /* NULL: plain */
+    const char *server_name;               /* outgoing TLS: the name to verify and to send as SNI */
 };
 
 /**
@@ -123,8 +175,9 @@ int net_stream_connect(struct net_stream *s, struct net_loop *n, const struct ne
 /**
  * net_stream_send() - queue a frame
  *
- * Takes its own reference. A stream that is ending takes nothing and says 0. Beyond max_queued_bytes the stream ends
- * with NET_END_OVERFLOW. Return: 0; -ENOMEM (the stream is aborted with NET_END_ERROR: one lost frame would be a lie).
+ * Takes its own reference. A stream that is ending takes nothing and says 0, also one that passes a limit with this
+ * frame. Replacing and dropping by the frame's class happens here. Return: 0; -ENOMEM (the stream is aborted with
+ * NET_END_ERROR: one lost frame would be a lie).
  */
 int net_stream_send(struct net_stream *s, struct net_frame *frame);
 /** The same from bytes, copied. */
@@ -135,6 +188,8 @@ void net_stream_pause(struct net_stream *s);
 void net_stream_resume(struct net_stream *s);
 void net_stream_close(struct net_stream *s);
 void net_stream_abort(struct net_stream *s);
+/** From now on; what is queued is not looked at again. @limits may be NULL. */
+void net_stream_set_limits(struct net_stream *s, const struct net_queue_limits *limits);
 /** Whether it has begun to end: nothing sent now will arrive. */
 bool net_stream_is_ending(const struct net_stream *s);
 int net_stream_peer(const struct net_stream *s, struct net_address *ret_address) base_must_check;

@@ -92,7 +92,7 @@ static void test_pause_keeps_the_rest(void **state)
     net_stream_resume(&p.stream);
     run_until(f, has_read, &(struct expectation){&p, 11});
     assert_memory_equal(p.in.data, "abcdefghijk", 11);
-    assert_int_equal(p.stream.held.size, 0);
+    assert_null(p.stream.held);
     peer_abort(f, &p);
     close(fds[1]);
 }
@@ -260,7 +260,8 @@ static void test_writing_to_a_gone_peer(void **state)
 static void test_overflow(void **state)
 {
     struct fixture *f = *state;
-    const struct net_stream_options options = {.max_queued_bytes = 100000};
+    const struct net_queue_limits limits = {.bytes = 100000};
+    const struct net_stream_options options = {.limits = &limits};
     struct peer p = {0}, other = {.echo = true};
     int fds[2], others[2];
     size_t sent = 0;
@@ -315,7 +316,7 @@ static void test_frames_by_reference(void **state)
         run_until(f, raw_read, &raws[i]);
         assert_int_equal(raws[i].in.size, FRAMES * SIZE);
         assert_pattern(buffer_slice(&raws[i].in));
-        assert_ptr_equal(peers[i].stream.ring, peers[i].stream.ring_inline);
+        assert_null(peers[i].stream.backlog);
         peer_abort(f, &peers[i]);
         raw_deinit(&raws[i]);
     }
@@ -343,7 +344,7 @@ static void test_slow_reader(void **state)
             send_pattern(&p.stream, &sent, 1 + (round * 977 + i * 7919) % 30000);
         r.want = sent / 2;
         run_until(f, raw_read, &r);
-        assert_int_equal(p.stream.queued_bytes > 0, p.stream.ring_count > 0);
+        assert_int_equal(p.stream.queued_bytes > 0, net_queue_count(&p.stream) > 0);
     }
     r.want = sent;
     run_until(f, raw_read, &r);

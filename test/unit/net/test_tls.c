@@ -263,9 +263,49 @@ static void test_blocked_record_moves(void **state)
         send_pattern(&server.stream, &sent, 9000);
         run_until(&t->f, at_once, NULL);
     }
-    assert_int_equal(server.stream.ring_count, 1);
+    assert_int_equal(net_queue_count(&server.stream), 1);
     for (int i = 0; i < 10; i++)
         send_pattern(&server.stream, &sent, 100);
+    net_stream_resume(&client.stream);
+    expect(t, &client, sent);
+    assert_pattern(buffer_slice(&client.in));
+    peer_abort(&t->f, &server);
+    peer_abort(&t->f, &client);
+}
+
+/* A newer frame of the same tag does not take back the one that a record of OpenSSL's was made of. */
+static void test_blocked_record_stays(void **state)
+{
+    struct tls_fixture *t = *state;
+    struct peer server = {0}, client = {0};
+    uint64_t tag = 0;
+    size_t sent = 0;
+
+    connect_pair(t, &server, &client, "warren.test");
+    run_until(&t->f, peer_is_open, &server);
+    run_until(&t->f, peer_is_open, &client);
+    net_stream_pause(&client.stream);
+    while (!server.stream.want_write) {
+        struct net_frame *frame = pattern_frame(sent, 9000);
+
+        frame->delivery = NET_FRAME_LATEST;
+        frame->tag = ++tag;
+        assert_int_equal(net_stream_send(&server.stream, frame), 0);
+        net_frame_unref(frame);
+        sent += 9000;
+        run_until(&t->f, at_once, NULL);
+    }
+    assert_int_equal(server.stream.record_frames, 1);
+    for (int i = 0; i < 3; i++) {
+        struct net_frame *frame = pattern_frame(sent, 100);
+
+        frame->delivery = NET_FRAME_LATEST;
+        frame->tag = tag;
+        assert_int_equal(net_stream_send(&server.stream, frame), 0);
+        net_frame_unref(frame);
+    }
+    sent += 100;
+    assert_int_equal(net_loop_counters(t->f.net)->frames_replaced, 2);
     net_stream_resume(&client.stream);
     expect(t, &client, sent);
     assert_pattern(buffer_slice(&client.in));
@@ -609,6 +649,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_slow_reader, setup, teardown),
         cmocka_unit_test_setup_teardown(test_pause_within_a_record, setup, teardown),
         cmocka_unit_test_setup_teardown(test_blocked_record_moves, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_blocked_record_stays, setup, teardown),
         cmocka_unit_test_setup_teardown(test_rest_beyond_the_share, setup, teardown),
         cmocka_unit_test_setup_teardown(test_close_notify, setup, teardown),
         cmocka_unit_test_setup_teardown(test_crowd, setup, teardown),
