@@ -270,8 +270,7 @@ static void connection_upgrade(struct gateway_connection *c, const struct gatewa
     c->is_upgraded = true;
     c->codec = decision->codec;
     if (!c->codec) {
-        /* A message may wait to be sent while the next one is being read. */
-        c->stream.max_queued_bytes = (uint32_t)(config->queued_bytes + 2 * config->frame_bytes);
+        net_stream_set_limits(&c->stream, &c->worker->echo_limits);
         connection_set_state(c, GATEWAY_STATE_OPEN);
         return;
     }
@@ -367,6 +366,22 @@ static void connection_on_close(struct gateway_connection *c, const struct ws_ev
     connection_finish(c);
 }
 
+/** Of several pings only the last has to be answered (section 5.5.3): a client that does not read has one pong waiting.
+ */
+static void connection_pong(struct gateway_connection *c, struct slice payload)
+{
+    base_cleanup(net_frame_unref_p)
+    struct net_frame *frame = gateway_frame_new(WS_OPCODE_PONG, payload);
+
+    if (!frame) {
+        gateway_connection_abort(c, GATEWAY_REASON_INTERNAL);
+        return;
+    }
+    frame->delivery = NET_FRAME_LATEST;
+    frame->tag = GATEWAY_TAG_PONG;
+    gateway_connection_send_frame(c, frame);
+}
+
 static void connection_on_event(struct gateway_connection *c, const struct ws_event *event)
 {
     switch (event->type) {
@@ -377,7 +392,7 @@ static void connection_on_event(struct gateway_connection *c, const struct ws_ev
     case WS_EVENT_PING:
         gateway_count(c->worker, GATEWAY_METRIC_PING_IN, 1);
         if (c->state == GATEWAY_STATE_OPEN)
-            gateway_connection_send(c, WS_OPCODE_PONG, event->payload);
+            connection_pong(c, event->payload);
         break;
     case WS_EVENT_PONG:
         gateway_count(c->worker, GATEWAY_METRIC_PONG_IN, 1);
@@ -430,6 +445,26 @@ static void connection_on_drained(struct net_stream *s)
 
     if (c->is_upgraded && !c->codec)
         gateway_connection_release(c);
+}
+
+/** Told why, should it read after all; what it missed it gets from the log when it comes back. */
+static void connection_on_slow(struct net_stream *s, enum net_slow cause)
+{
+    static const char *const details[NET_SLOW_CAUSES] = {
+        [NET_SLOW_NOT] = NULL,
+        [NET_SLOW_BYTES] = "limits.queued_bytes is passed",
+        [NET_SLOW_SOFT] = "limits.queued_soft_bytes is passed for limits.queued_soft_time",
+        [NET_SLOW_AGE] = "a message waits for longer than limits.queued_age",
+        [NET_SLOW_TOTAL] = "limits.queued_total is passed, and most of it waits for this client",
+    };
+    struct gateway_connection *c = container_of(s, struct gateway_connection, stream);
+
+    gateway_count(c->worker, GATEWAY_METRIC_SLOW + cause - 1, 1);
+    connection_end(c, GATEWAY_REASON_TOO_SLOW, details[cause]);
+    if (c->state == GATEWAY_STATE_OPENING || c->state == GATEWAY_STATE_OPEN)
+        gateway_connection_close(c, GATEWAY_REASON_TOO_SLOW);
+    else
+        gateway_connection_abort(c, GATEWAY_REASON_TOO_SLOW);
 }
 
 static enum gateway_reason reason_of_end(enum net_end end, enum gateway_state state)
@@ -527,6 +562,7 @@ static void connection_on_deadline(void *userdata)
 static const struct net_stream_ops stream_ops = {
     .on_data = connection_on_data,
     .on_drained = connection_on_drained,
+    .on_slow = connection_on_slow,
     .on_closed = connection_on_closed,
 };
 
@@ -541,7 +577,7 @@ static int connection_begin(struct gateway_connection *c)
         .body_bytes = UNWANTED_BODY_BYTES,
     };
     const struct net_stream_options options = {
-        .max_queued_bytes = (uint32_t)config->queued_bytes,
+        .limits = &w->limits,
         .handshake_timeout_ms = (uint32_t)config->handshake_timeout_ms,
         .close_timeout_ms = (uint32_t)config->close_timeout_ms,
         .tls = w->gateway->tls,

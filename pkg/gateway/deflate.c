@@ -113,7 +113,11 @@ struct net_frame *gateway_frame_compress(struct gateway_worker *w, enum gateway_
     struct slice payload = slice_make(plain->data + header_size, plain->size - header_size);
     struct net_frame *compressed = frame_new_compressed(w, window, (enum ws_opcode)(plain->data[0] & 15), payload);
 
-    return compressed ? compressed : net_frame_ref(plain);
+    if (!compressed)
+        return net_frame_ref(plain);
+    compressed->delivery = plain->delivery;
+    compressed->tag = plain->tag;
+    return compressed;
 }
 
 struct net_frame *gateway_frame_for(const struct gateway_connection *c, enum ws_opcode opcode, struct slice payload)

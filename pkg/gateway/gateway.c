@@ -48,6 +48,7 @@ int gateway_new(const struct gateway_config *config, const struct gateway_enviro
         return -ENOMEM;
     g->config = config;
     g->environment = *environment;
+    g->budget.limit = (size_t)config->queued_total;
     result = gateway_routes_load(&g->routes, environment->config, config->echo, errors);
     if (result == 0)
         result = load_certificate(g, errors);
@@ -74,7 +75,7 @@ int gateway_add_worker(struct gateway *g, struct loop *l, struct hub *h)
     g->workers = workers;
     result = gateway_worker_new(g, l, h, &workers[g->worker_count]);
     if (result == 0)
-        g->worker_count++;
+        g->budget.loops = ++g->worker_count;
     return result;
 }
 

@@ -11,7 +11,8 @@
 /**
  * struct gateway - the public side of a node: where connection, HTTP head, WebSocket frames, dialect and session meet
  *
- * The acceptor's loop (the main one) accepts and hands descriptors to the workers in turn; a connection then lives on its worker's loop until it ends.
+ * The acceptor's loop (the main one) accepts and hands descriptors to the workers in turn; a connection then lives on
+ * its worker's loop until it ends.
  */
 struct gateway;
 
@@ -28,6 +29,11 @@ struct gateway_config {
     int64_t headers;              /* limits.headers: 64 */
     int64_t connections;          /* limits.connections: 100,000; beyond: 503 with Retry-After */
     int64_t queued_bytes;         /* limits.queued_bytes: 1m a session; beyond: close 4101 */
+    int64_t queued_soft_bytes;    /* limits.queued_soft_bytes: 256k for … */
+    int64_t queued_soft_time_ms;  /* limits.queued_soft_time: 10s; beyond: close 4101 */
+    int64_t queued_age_ms;        /* limits.queued_age: 30s of the oldest message; beyond: close 4101 */
+    int64_t queued_total;         /* limits.queued_total: 256m of all sessions; beyond: 4101 for the worst */
+    int64_t relay_bytes;          /* limits.relay_bytes: 64k of relayed frames to a session; beyond: the oldest go */
     int64_t frame_bytes;          /* limits.frame_bytes: 1m; of one message from a client with all its ops; beyond: close 1009 */
     int64_t fragments;            /* limits.fragments: 1024 frames a message */
     int64_t ops_per_frame;        /* limits.ops_per_frame: 100 */
@@ -48,7 +54,8 @@ extern const size_t gateway_option_count;
 
 /** A section [route.<name>]. */
 struct gateway_route_config {
-    char *path;    /* /websocket/{room}/{user}; {room}, {user}, {device} have a meaning, other names are matched and ignored */
+    char *path;    /* /websocket/{room}/{user}; {room}, {user}, {device} have a meaning, other names are matched and
+                      ignored */
     char *dialect; /* json */
 };
 extern const struct config_option gateway_route_options[];
@@ -72,8 +79,8 @@ int gateway_config_check(const struct gateway_config *config, const struct confi
  *
  * Borrows @config and what @environment points to. Return: 0; CONFIG_E_INVALID with sentences in @errors; -ENOMEM.
  */
-int gateway_new(const struct gateway_config *config, const struct gateway_environment *environment, struct buffer *errors,
-                struct gateway **ret_gateway) base_must_check;
+int gateway_new(const struct gateway_config *config, const struct gateway_environment *environment,
+                struct buffer *errors, struct gateway **ret_gateway) base_must_check;
 /** One for each worker loop, before the loops run and before hub_start(). Return: 0, -ENOMEM. */
 int gateway_add_worker(struct gateway *g, struct loop *l, struct hub *h) base_must_check;
 /** Binds and accepts on @acceptor. 0, or -errno (the address is told in @errors). */
@@ -81,9 +88,11 @@ int gateway_listen(struct gateway *g, struct loop *acceptor, struct buffer *erro
 /** What was bound. */
 const struct net_address *gateway_address(const struct gateway *g);
 /**
- * gateway_shutdown() - accept no more, tell every session goodbye (4100, retry_after_ms spread over @spread_ms), close all
+ * gateway_shutdown() - accept no more, tell every session goodbye (4100, retry_after_ms spread over @spread_ms), close
+ * all
  *
- * @done is called on the acceptor's loop when all connections have ended, at the latest after the close time-out and a second.
+ * @done is called on the acceptor's loop when all connections have ended, at the latest after the close time-out and a
+ * second.
  */
 void gateway_shutdown(struct gateway *g, uint64_t spread_ms, void (*done)(void *userdata), void *userdata);
 /** Shut down, the workers' loops no longer running. Accepts NULL, returns NULL. */

@@ -49,6 +49,12 @@ enum gateway_metric {
     GATEWAY_METRIC_INFLATED_PLAIN,
     GATEWAY_METRIC_INFLATED_COMPRESSED,
     GATEWAY_METRIC_INFLATE_REFUSED,
+    GATEWAY_METRIC_QUEUED,
+    GATEWAY_METRIC_BEHIND,
+    GATEWAY_METRIC_REPLACED,
+    GATEWAY_METRIC_DROPPED,
+    GATEWAY_METRIC_SLOW, /* and on, by enum net_slow without NET_SLOW_NOT */
+    GATEWAY_METRIC_SLOW_LAST = GATEWAY_METRIC_SLOW + NET_SLOW_CAUSES - 2,
 #define GATEWAY_METRIC_STATUS(code, word) GATEWAY_METRIC_REFUSED_##code,
     GATEWAY_STATUS_TABLE(GATEWAY_METRIC_STATUS)
 #undef GATEWAY_METRIC_STATUS
@@ -77,6 +83,7 @@ struct gateway {
     struct net_address address;
     struct log_limit full_limit;
     atomic_size_t connections;
+    struct net_budget budget; /* what waits to be sent, of all workers */
     /* the acceptor's, while shutting down */
     bool is_shutting_down;
     size_t workers_left;
@@ -112,6 +119,7 @@ struct gateway_worker {
     struct buffer scratch; /* for what is being encoded */
     struct gateway_deflate deflate;
     struct net_frame *ping;     /* the one that the heartbeat sends */
+    struct net_queue_limits limits, echo_limits;
     struct loop_deadline count; /* brings the byte counters to the metrics */
     struct net_loop_counters told;
     struct log_limit end_limit; /* of warnings about ended connections */
@@ -190,6 +198,9 @@ struct gateway_connection {
  */
 int gateway_connection_hand_over(struct gateway_worker *w, int fd, const struct net_address *peer,
                                  bool is_over_limit) base_must_check;
+/** Tags of frames of which only the newest matters to a slow reader; others are hashes. */
+enum gateway_tag { GATEWAY_TAG_PING = 1, GATEWAY_TAG_PONG = 2 };
+
 /** Queues a frame made of @payload. Failing ends the connection. */
 void gateway_connection_send(struct gateway_connection *c, enum ws_opcode opcode, struct slice payload);
 /** Queues a frame made by gateway_frame_new(). */

@@ -12,6 +12,7 @@
                                  [GATEWAY_METRIC_ENDED + GATEWAY_REASON_##symbol] = LABELED("ended", "reason=\"" word "\"", "Client connections ended."),
 #define ERROR_ROW(symbol, word, status) \
                                  [GATEWAY_METRIC_ERRORS + PROTO_ERROR_##symbol] = LABELED("errors", "code=\"" word "\"", "Operations answered by an error."),
+#define SLOW_ROW(SYMBOL, w)      [GATEWAY_METRIC_SLOW + NET_SLOW_##SYMBOL - 1] = LABELED("slow", "cause=\"" w "\"", "Clients disconnected because they read too slowly.")
 #define OPERATION_ROW(symbol, w) [GATEWAY_METRIC_OPS + PROTO_OP_##symbol] = LABELED("operations", "op=\"" w "\"", "Operations of clients."),
 
 const struct metrics_row gateway_metrics_rows[GATEWAY_METRICS] = {
@@ -32,6 +33,14 @@ const struct metrics_row gateway_metrics_rows[GATEWAY_METRICS] = {
     [GATEWAY_METRIC_INFLATED_PLAIN] = LABELED("inflated_bytes", "form=\"plain\"", "Bytes of compressed messages from clients, after and before inflating."),
     [GATEWAY_METRIC_INFLATED_COMPRESSED] = LABELED("inflated_bytes", "form=\"compressed\"", "Bytes of compressed messages from clients, after and before inflating."),
     [GATEWAY_METRIC_INFLATE_REFUSED] = COUNTER("inflate_refused", "Compressed messages refused because they would have become too long."),
+    [GATEWAY_METRIC_QUEUED] = GAUGE("queued_bytes", "Bytes waiting to be sent to clients."),
+    [GATEWAY_METRIC_BEHIND] = GAUGE("behind", "Clients whose sockets take no more for now."),
+    [GATEWAY_METRIC_REPLACED] = COUNTER("replaced_frames", "Frames to slow clients that a newer one took the place of."),
+    [GATEWAY_METRIC_DROPPED] = COUNTER("dropped_frames", "Frames to slow clients dropped as the oldest of their kind."),
+    SLOW_ROW(BYTES, "queued_bytes"),
+    SLOW_ROW(SOFT, "queued_soft_bytes"),
+    SLOW_ROW(AGE, "queued_age"),
+    SLOW_ROW(TOTAL, "queued_total"),
     [GATEWAY_METRIC_TEXT_IN] = MESSAGE_ROW("text"),
     [GATEWAY_METRIC_BINARY_IN] = MESSAGE_ROW("binary"),
     [GATEWAY_METRIC_PING_IN] = MESSAGE_ROW("ping"),

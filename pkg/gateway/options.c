@@ -45,6 +45,18 @@ const struct config_option gateway_options[] = {
      .help = "Client connections of this node; more are refused with 503."},
     {"limits.queued_bytes", CONFIG_BYTES, VALUE(queued_bytes), "1m", .min = 4096, .max = 1073741824,
      .help = "Bytes waiting for one client to read them; a slower client is disconnected."},
+    {"limits.queued_soft_bytes", CONFIG_BYTES, VALUE(queued_soft_bytes), "256k", .min = 0, .max = 1073741824,
+     .help = "Bytes that may wait for one client for no longer than limits.queued_soft_time. 0: no such limit."},
+    {"limits.queued_soft_time", CONFIG_DURATION, VALUE(queued_soft_time_ms), "10s", .min = 100, .max = 3600000,
+     .help = "A client with more than limits.queued_soft_bytes waiting for this long is disconnected."},
+    {"limits.queued_age", CONFIG_DURATION, VALUE(queued_age_ms), "30s", .min = 0, .max = 3600000,
+     .help = "A client that leaves a message waiting for this long is disconnected. 0: no such limit."},
+    {"limits.queued_total", CONFIG_BYTES, VALUE(queued_total), "256m", .min = 1048576, .max = 1099511627776,
+     .help = "Bytes waiting for all clients of this node together; beyond, those with most waiting are disconnected."},
+    {"limits.relay_bytes", CONFIG_BYTES, VALUE(relay_bytes), "64k", .min = 0, .max = 1073741824,
+     .help =
+         "Bytes of binary frames, and of messages of class drop-oldest, waiting for one client; beyond, the oldest are "
+         "dropped. 0: only limits.queued_bytes counts."},
     {"limits.frame_bytes", CONFIG_BYTES, VALUE(frame_bytes), "1m", .min = 1024, .max = 67108864,
      .help = "Bytes of one WebSocket message from a client, with all operations in it."},
     {"limits.fragments", CONFIG_INTEGER, VALUE(fragments), "1024", .min = 1, .max = 16777216,

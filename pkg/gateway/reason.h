@@ -4,8 +4,9 @@
 #include <stdbool.h>
 
 /**
- * Why a connection ended: one reason each, from one table. X(symbol, "word", close code, is it our error or the peer's fault worth a warning,
- * "sentence for the log and the close frame"). The word is the metric's label. Codes 4100 to 4499 ask the client to come back, 4500 and above not to.
+ * Why a connection ended: one reason each, from one table. X(symbol, "word", close code, is it our error or the peer's
+ * fault worth a warning, "sentence for the log and the close frame"). The word is the metric's label. Codes 4100 to
+ * 4499 ask the client to come back, 4500 and above not to.
  */
 #define GATEWAY_REASON_TABLE(X)                                                                                        \
     X(PEER_CLOSED, "peer_closed", 1000, false, "closed by the peer")                                                   \

@@ -8,6 +8,8 @@
  */
 #include "gateway/gateway_internal.h"
 
+#include "base/hash.h"
+
 #define SCRATCH_KEEP_BYTES 65536
 /** The user's inbox, `all`, and the route's room. */
 #define CHANNELS_AT_OPEN_MAX 8
@@ -78,6 +80,21 @@ static struct net_frame *encode(struct gateway_connection *c, const struct messa
     return gateway_frame_new(c->codec->is_text ? WS_OPCODE_TEXT : WS_OPCODE_BINARY, buffer_slice(out));
 }
 
+static_assert((int)HUB_DELIVERY_MUST == NET_FRAME_MUST && (int)HUB_DELIVERY_LATEST == NET_FRAME_LATEST &&
+                  (int)HUB_DELIVERY_DROP_OLDEST == NET_FRAME_DROP_OLDEST,
+              "a delivery is a frame's class");
+
+/** What becomes of the frame with a slow reader. Latest is what has the same channel and type. */
+static void classify(struct net_frame *frame, const struct hub_fan *fan)
+{
+    const struct message *m = fan->message;
+
+    frame->delivery = (uint8_t)fan->delivery;
+    if (fan->delivery == HUB_DELIVERY_LATEST)
+        frame->tag =
+            hash_bytes(m->channel.data, m->channel.size) ^ 31 * hash_bytes(m->content_type.data, m->content_type.size);
+}
+
 static void on_message(struct hub_session *s, struct hub_fan *fan)
 {
     struct gateway_connection *c = connection_of(s);
@@ -85,8 +102,11 @@ static void on_message(struct hub_session *s, struct hub_fan *fan)
     void **plain = &fan->variants[is_relay ? VARIANT_OCTETS : VARIANT_JSON],
          **slot = is_relay ? plain : plain + c->window;
 
-    if (!*plain)
+    if (!*plain) {
         *plain = encode(c, fan->message);
+        if (*plain)
+            classify(*plain, fan);
+    }
     if (!*slot && *plain)
         *slot = gateway_frame_compress(c->worker, c->window, *plain);
     if (*slot)

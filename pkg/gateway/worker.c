@@ -16,6 +16,10 @@ static void worker_count_bytes(struct gateway_worker *w)
     gateway_count(w, GATEWAY_METRIC_BYTES_IN, (int64_t)(now->bytes_in - w->told.bytes_in));
     gateway_count(w, GATEWAY_METRIC_BYTES_OUT, (int64_t)(now->bytes_out - w->told.bytes_out));
     gateway_count(w, GATEWAY_METRIC_FRAMES_OUT, (int64_t)(now->frames_out - w->told.frames_out));
+    gateway_count(w, GATEWAY_METRIC_REPLACED, (int64_t)(now->frames_replaced - w->told.frames_replaced));
+    gateway_count(w, GATEWAY_METRIC_DROPPED, (int64_t)(now->frames_dropped - w->told.frames_dropped));
+    metrics_set(w->cells, GATEWAY_METRIC_QUEUED, (int64_t)now->bytes_queued);
+    metrics_set(w->cells, GATEWAY_METRIC_BEHIND, (int64_t)now->streams_behind);
     w->told = *now;
     gateway_deflate_count(w);
 }
@@ -84,6 +88,23 @@ void gateway_worker_shutdown(struct gateway_worker *w, uint64_t spread_ms)
 
 /* ---- life ---- */
 
+static void worker_set_limits(struct gateway_worker *w)
+{
+    const struct gateway_config *config = w->gateway->config;
+
+    w->limits = (struct net_queue_limits){
+        .bytes = (uint32_t)config->queued_bytes,
+        .soft_bytes = (uint32_t)config->queued_soft_bytes,
+        .soft_ms = (uint32_t)config->queued_soft_time_ms,
+        .age_ms = (uint32_t)config->queued_age_ms,
+        .drop_oldest_bytes = (uint32_t)config->relay_bytes,
+    };
+    /* A message may wait to be sent while the next one is being read. */
+    w->echo_limits = w->limits;
+    w->echo_limits.bytes = (uint32_t)(config->queued_bytes + 2 * config->frame_bytes);
+    w->echo_limits.soft_bytes = 0;
+}
+
 int gateway_worker_new(struct gateway *g, struct loop *l, struct hub *h, struct gateway_worker **ret_worker)
 {
     struct gateway_worker *w = calloc(1, sizeof(*w));
@@ -100,6 +121,12 @@ int gateway_worker_new(struct gateway *g, struct loop *l, struct hub *h, struct 
     w->cells = metrics_cells_new(g->metrics);
     w->ping = gateway_frame_new(WS_OPCODE_PING, SLICE_NONE);
     result = w->cells && w->ping ? net_loop_new(l, &w->net) : -ENOMEM;
+    if (result == 0) {
+        w->ping->delivery = NET_FRAME_LATEST;
+        w->ping->tag = GATEWAY_TAG_PING;
+        worker_set_limits(w);
+        net_loop_set_budget(w->net, &g->budget);
+    }
     if (result == 0)
         result = hub_port_new(h, l, &gateway_port_ops, w, &w->port);
     if (result < 0) {

@@ -27,6 +27,7 @@ static struct hub_channel *channel_alloc(struct hub *h, struct slice name, enum 
         return NULL;
     c->id = h->next_channel_id++;
     c->kind = kind;
+    c->rule = hub_rule_find(h, name);
     c->listeners = (uint32_t *)(c + 1);
     c->name = (char *)(c + 1) + listeners_size;
     c->name_size = name.size;
@@ -178,7 +179,7 @@ static void on_batch(struct hub_letter *letter)
     struct hub_batch *batch = container_of(letter, struct hub_batch, letter);
 
     for (size_t i = 0; i < batch->count; i++) {
-        hub_port_deliver(batch->port, batch->items[i].channel_id, batch->items[i].message);
+        hub_port_deliver(batch->port, batch->items[i].channel_id, batch->items[i].message, batch->items[i].delivery);
         message_unref(batch->items[i].message);
     }
     hub_letter_to_hub(batch->port->hub, &batch->letter, on_batch_back);
@@ -204,6 +205,13 @@ bool hub_doors_are_full(const struct hub *h)
     return false;
 }
 
+static enum hub_delivery delivery_of(const struct hub_channel *c, const struct message *m)
+{
+    if (m->kind == MESSAGE_KIND_SIGNAL)
+        return HUB_DELIVERY_LATEST;
+    return m->kind == MESSAGE_KIND_RELAY ? HUB_DELIVERY_DROP_OLDEST : (enum hub_delivery)c->rule->delivery;
+}
+
 static int door_add(struct hub *h, struct hub_door *door, struct hub_channel *c, struct message *m)
 {
     struct hub_batch *batch = door->batch;
@@ -220,6 +228,7 @@ static int door_add(struct hub *h, struct hub_door *door, struct hub_channel *c,
     }
     batch->items[batch->count].channel_id = c->id;
     batch->items[batch->count].message = message_ref(m);
+    batch->items[batch->count].delivery = delivery_of(c, m);
     batch->count++;
     batch->bytes += m->data.size;
     hub_count(h, HUB_METRIC_FANS, 1);

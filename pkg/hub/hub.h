@@ -35,7 +35,26 @@ struct hub_config {
     int64_t sessions;           /* limits.sessions: 1,000,000 */
     int64_t message_bytes;      /* limits.message_bytes: 64k; of data */
     int64_t canary_interval_ms; /* hub.canary: 5s */
+    const struct config
+        *sections; /* filled by the server: where sections [channel.<name>] are found; NULL: there are none */
 };
+
+/** What becomes of what a slow reader has not read. */
+enum hub_delivery {
+    HUB_DELIVERY_MUST,        /* it arrives, or the session ends */
+    HUB_DELIVERY_LATEST,      /* a newer one of the same channel and content type replaces it */
+    HUB_DELIVERY_DROP_OLDEST, /* the oldest go */
+};
+
+/** A section [channel.<name>]: options of the channels that fit a pattern; the first section that fits a channel is
+ * its. */
+struct hub_channel_config {
+    char *match;  /* room:flood-*; see glob_matches() */
+    int delivery; /* class: enum hub_delivery, of messages */
+};
+extern const struct config_option hub_channel_options[];
+extern const size_t hub_channel_option_count;
+#define HUB_CHANNEL_FAMILY "channel"
 
 extern const struct config_option hub_options[];
 extern const size_t hub_option_count;

@@ -59,6 +59,7 @@ struct hub_channel {
     enum channel_kind kind;
     uint32_t holds; /* intakes, flushes and dirt: it stays while there are any */
     uint64_t listener_count;
+    const struct hub_channel_config *rule;
     struct hub_room *room; /* of a room: who is present */
     uint32_t *listeners;   /* per port */
     size_t name_size;
@@ -75,6 +76,7 @@ struct hub_batch {
     struct {
         uint64_t channel_id;
         struct message *message;
+        enum hub_delivery delivery;
     } items[HUB_BATCH_MAX];
 };
 
@@ -297,6 +299,9 @@ void hub_channel_unlisten(struct hub *h, struct hub_subscription *s);
 int hub_channel_fan(struct hub *h, struct hub_channel *c, struct message *m) base_must_check;
 void hub_door_flush(struct hub *h, struct hub_door *door);
 bool hub_doors_are_full(const struct hub *h);
+
+/** The options of a channel; borrowed for the hub's life. */
+const struct hub_channel_config *hub_rule_find(const struct hub *h, struct slice channel);
 
 /* ---- intake.c ---- */
 

@@ -34,6 +34,25 @@ const struct config_option hub_options[] = {
 };
 const size_t hub_option_count = BASE_ARRAY_SIZE(hub_options);
 
+static const char *const deliveries[] = {"must", "latest", "drop-oldest", NULL};
+
+static const char *check_pattern(struct slice value)
+{
+    return value.size > 0 && value.size <= CHANNEL_MAX_BYTES ? NULL : "expected a pattern of 1 to 133 bytes";
+}
+
+const struct config_option hub_channel_options[] = {
+    {"match", CONFIG_TEXT, offsetof(struct hub_channel_config, match), "*", .check = check_pattern,
+     .help =
+         "Names of channels that these options are for, such as room:flood-*; '*' is any text, '?' one byte. The first "
+         "section that fits a channel counts."},
+    {"class", CONFIG_CHOICE, offsetof(struct hub_channel_config, delivery), "must", .choices = deliveries,
+     .help = "What becomes of messages that a slow reader has not read: it is disconnected (must), a newer message "
+             "replaces "
+             "an older one (latest), or the oldest go (drop-oldest)."},
+};
+const size_t hub_channel_option_count = BASE_ARRAY_SIZE(hub_channel_options);
+
 const struct metrics_row hub_metrics_rows[HUB_METRICS] = {
     [HUB_METRIC_SESSIONS] = {"warren_hub_sessions", METRICS_GAUGE, "Sessions on this node."},
     [HUB_METRIC_CHANNELS] = {"warren_hub_channels", METRICS_GAUGE, "Rooms and inboxes with a listener here."},

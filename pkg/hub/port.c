@@ -249,9 +249,9 @@ static size_t deliver_all(struct hub_port *p, struct hub_fan *fan)
     return delivered;
 }
 
-void hub_port_deliver(struct hub_port *p, uint64_t channel_id, struct message *m)
+void hub_port_deliver(struct hub_port *p, uint64_t channel_id, struct message *m, enum hub_delivery delivery)
 {
-    struct hub_fan fan = {.message = m};
+    struct hub_fan fan = {.message = m, .delivery = delivery};
     struct hub_local *local;
     size_t delivered;
 

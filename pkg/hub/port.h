@@ -36,6 +36,7 @@ enum hub_result {
  */
 struct hub_fan {
     struct message *message;
+    enum hub_delivery delivery; /* signals: latest; relays: drop-oldest; messages: as their channel's section says */
     void *variants[HUB_VARIANTS_MAX];
 };
 

@@ -45,7 +45,7 @@ struct hub_port {
 
 struct hub_port *hub_port_free(struct hub_port *p);
 /** A message of the hub reaches the loop. */
-void hub_port_deliver(struct hub_port *p, uint64_t channel_id, struct message *m);
+void hub_port_deliver(struct hub_port *p, uint64_t channel_id, struct message *m, enum hub_delivery delivery);
 /** @s listens from now on. 0, -ENOMEM. */
 int hub_local_add(struct hub_port *p, struct hub_subscription *s) base_must_check;
 void hub_local_remove(struct hub_port *p, struct hub_subscription *s);

@@ -77,6 +77,10 @@ static int add_tables(struct server_settings *s)
         if (result)
             return result;
     }
+    result = config_add_family(s->config, HUB_CHANNEL_FAMILY, hub_channel_options, hub_channel_option_count,
+                               sizeof(struct hub_channel_config));
+    if (result)
+        return result;
     return config_add_family(s->config, GATEWAY_ROUTE_FAMILY, gateway_route_options, gateway_route_option_count,
                              sizeof(struct gateway_route_config));
 }
@@ -132,6 +136,7 @@ int server_settings_finish(struct server_settings *s, bool standalone base_unuse
     if (result)
         return result;
     s->gateway.message_bytes = s->hub.message_bytes;
+    s->hub.sections = s->config;
     return check_together(s, errors);
 }
 

@@ -267,6 +267,10 @@ class Client:
             return self.waiting.pop(0)
         return self.parse(await asyncio.wait_for(self.socket.recv(), timeout))
 
+    async def receive_binary(self, timeout=10):
+        """The next binary frame; text frames stay in line."""
+        return (await self.expect(lambda m: "binary" in m, "binary frame", timeout))["binary"]
+
     def parse(self, frame):
         self.frames.append(frame)
         return json.loads(frame) if isinstance(frame, str) else {"binary": frame}

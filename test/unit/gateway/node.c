@@ -52,11 +52,15 @@ static void node_configure(struct node *n, const char *const *assignments)
     assert_int_equal(config_add_family(n->config, GATEWAY_ROUTE_FAMILY, gateway_route_options,
                                        gateway_route_option_count, sizeof(struct gateway_route_config)),
                      0);
+    assert_int_equal(config_add_family(n->config, HUB_CHANNEL_FAMILY, hub_channel_options, hub_channel_option_count,
+                                       sizeof(struct hub_channel_config)),
+                     0);
     assert_int_equal(config_load_assignment(n->config, "listen.public=127.0.0.1:0", &errors), 0);
     for (; assignments && *assignments; assignments++)
         assert_int_equal(config_load_assignment(n->config, *assignments, &errors), 0);
     assert_int_equal(config_finish(n->config, &errors), 0);
     n->gateway_config.message_bytes = n->hub_config.message_bytes;
+    n->hub_config.sections = n->config;
     buffer_deinit(&errors);
 }
 
