@@ -99,6 +99,17 @@ const char *net_address_parse(struct slice text, struct net_address *ret_address
     return NULL;
 }
 
+const char *net_address_parse_ip(struct slice text, struct net_address *ret_address)
+{
+    bool is_v6 = text.size > 0 && memchr(text.data, ':', text.size);
+
+    if (text.size >= 2 && text.data[0] == '[' && text.data[text.size - 1] == ']')
+        return parse_v6(slice_make(text.data + 1, text.size - 2), ret_address);
+    if (text.size == 0)
+        return "expected a numeric IP address"; /* which parse_v4() takes for all of them */
+    return is_v6 ? parse_v6(text, ret_address) : parse_v4(text, ret_address);
+}
+
 static int resolve(const char *host, uint16_t port, int socket_type, struct addrinfo **ret_list)
 {
     struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = socket_type, .ai_flags = AI_NUMERICSERV};

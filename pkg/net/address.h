@@ -21,6 +21,8 @@ struct net_address {
  * Return: NULL and *ret_address; else what is wrong, of static lifetime, e.g. "expected a port from 0 to 65535".
  */
 const char *net_address_parse(struct slice text, struct net_address *ret_address);
+/** The same for a lone address: "1.2.3.4", "2001:db8::1", "[2001:db8::1]"; port 0. */
+const char *net_address_parse_ip(struct slice text, struct net_address *ret_address);
 /** Host name or numeric, resolved by getaddrinfo(3): may block; for commands and for start only. 0, or -EHOSTUNREACH.
  */
 int net_address_resolve(const char *host, uint16_t port, struct net_address *ret_address) base_must_check;

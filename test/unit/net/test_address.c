@@ -44,6 +44,25 @@ static void test_text(void **state base_unused)
     assert_int_equal(net_address_port(&a), 100);
 }
 
+static void test_lone_ip(void **state base_unused)
+{
+    static const char *const wrong[] = {"",      "1.2.3.4:80", "[::1]:80", "[1.2.3.4]", "::g",
+                                        "1.2.3", "[]",         "unknown",  "_x"};
+    struct net_address a = {.size = 77};
+    char text[NET_ADDRESS_TEXT_SIZE];
+
+    for (size_t i = 0; i < BASE_ARRAY_SIZE(wrong); i++) {
+        assert_non_null(net_address_parse_ip(slice_from(wrong[i]), &a));
+        assert_int_equal(a.size, 77);
+    }
+    assert_null(net_address_parse_ip(SLICE_LITERAL("1.2.3.4"), &a));
+    assert_string_equal(net_address_format(&a, true, text), "1.2.3.4:0");
+    assert_null(net_address_parse_ip(SLICE_LITERAL("2001:db8::1"), &a));
+    assert_string_equal(net_address_format(&a, true, text), "[2001:db8::1]:0");
+    assert_null(net_address_parse_ip(SLICE_LITERAL("[::1]"), &a));
+    assert_string_equal(net_address_format(&a, true, text), "[::1]:0");
+}
+
 static void test_refused_text(void **state base_unused)
 {
     static const char *const wrong[] = {
@@ -145,10 +164,8 @@ static void test_resolve(void **state base_unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_text),
-        cmocka_unit_test(test_refused_text),
-        cmocka_unit_test(test_classes),
-        cmocka_unit_test(test_resolve),
+        cmocka_unit_test(test_text),    cmocka_unit_test(test_refused_text), cmocka_unit_test(test_lone_ip),
+        cmocka_unit_test(test_classes), cmocka_unit_test(test_resolve),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

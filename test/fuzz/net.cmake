@@ -1,0 +1,1 @@
+warren_fuzz_target(proxy warren_net warren_base)
