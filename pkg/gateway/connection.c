@@ -472,6 +472,8 @@ static enum gateway_reason reason_of_end(enum net_end end, enum gateway_state st
     switch (end) {
     case NET_END_TLS:
         return GATEWAY_REASON_TLS_FAILED;
+    case NET_END_BUSY:
+        return GATEWAY_REASON_TLS_BUSY;
     case NET_END_TIMEOUT:
         return state == GATEWAY_STATE_HEAD ? GATEWAY_REASON_HANDSHAKE_TIMEOUT : GATEWAY_REASON_PEER_GONE;
     case NET_END_OVERFLOW:

@@ -3,22 +3,27 @@
  */
 #include "gateway/gateway_internal.h"
 
-/** 0; CONFIG_E_INVALID; -ENOMEM. */
-static int load_certificate(struct gateway *g, struct buffer *errors)
+int gateway_tls_load(const struct gateway_config *config, struct net_tls_tickets *tickets, struct buffer *errors,
+                     struct net_tls **ret_tls)
 {
-    const char *certificate = g->config->tls_certificate, *key = g->config->tls_key;
-    bool has_certificate = certificate && *certificate, has_key = key && *key;
+    struct net_tls_pair pairs[NET_TLS_PAIRS_MAX] = {0};
+    const struct net_tls_server_options options = {
+        .pairs = pairs,
+        .pair_count = config->tls_certificate.count,
+        .minimum = (enum net_tls_version)config->tls_minimum,
+        .tickets = config->tls_tickets ? tickets : NULL,
+    };
     struct buffer sentence = {0};
     int result;
 
-    if (!has_certificate && !has_key)
-        return 0;
-    if (!has_certificate || !has_key) {
-        buffer_printf(errors, "%s is set without %s\n", has_key ? "tls.key" : "tls.certificate",
-                      has_key ? "tls.certificate" : "tls.key");
+    if (config->tls_certificate.count != config->tls_key.count || options.pair_count > NET_TLS_PAIRS_MAX) {
+        buffer_printf(errors, "tls.certificate and tls.key: expected as many of one as of the other, at most %d\n",
+                      NET_TLS_PAIRS_MAX);
         return CONFIG_E_INVALID;
     }
-    result = net_tls_server_new(certificate, key, &sentence, &g->tls);
+    for (size_t i = 0; i < options.pair_count; i++)
+        pairs[i] = (struct net_tls_pair){config->tls_certificate.items[i], config->tls_key.items[i]};
+    result = net_tls_server_new(&options, &sentence, ret_tls);
     if (result < 0 && result != -ENOMEM) {
         buffer_printf(errors, "tls.certificate: %.*s\n", SLICE_PRINTF(buffer_slice(&sentence)));
         result = CONFIG_E_INVALID;
@@ -51,7 +56,9 @@ int gateway_new(const struct gateway_config *config, const struct gateway_enviro
     g->budget.limit = (size_t)config->queued_total;
     result = gateway_routes_load(&g->routes, environment->config, config->echo, errors);
     if (result == 0)
-        result = load_certificate(g, errors);
+        result = net_tls_tickets_new(&g->tickets);
+    if (result == 0 && (config->tls_certificate.count || config->tls_key.count))
+        result = gateway_tls_load(config, g->tickets, errors, &g->tls);
     if (result == 0) {
         g->metrics = metrics_group_new(environment->metrics, gateway_metrics_rows, GATEWAY_METRICS);
         g->cells = g->metrics ? metrics_cells_new(g->metrics) : NULL;
@@ -136,6 +143,7 @@ struct gateway *gateway_free(struct gateway *g)
         gateway_worker_free(g->workers[i]);
     free(g->workers);
     net_tls_unref(g->tls);
+    net_tls_tickets_unref(g->tickets);
     gateway_routes_deinit(&g->routes);
     free(g);
     return NULL;

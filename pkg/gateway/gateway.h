@@ -7,6 +7,7 @@
 #include "loop/loop.h"
 #include "metrics/metrics.h"
 #include "net/address.h"
+#include "net/tls.h"
 
 /**
  * struct gateway - the public side of a node: where connection, HTTP head, WebSocket frames, dialect and session meet
@@ -20,8 +21,10 @@ struct gateway_config {
     char *listen;                 /* listen.public: 0.0.0.0:8091 */
     bool demo;                    /* listen.demo: / serves the demo page */
     bool echo;                    /* listen.echo: /echo returns each message */
-    char *tls_certificate;        /* tls.certificate: PEM chain; with it the listener speaks TLS only */
-    char *tls_key;                /* tls.key */
+    struct config_list tls_certificate; /* tls.certificate: PEM chains; with one the listener speaks TLS only */
+    struct config_list tls_key;   /* tls.key: the private keys, in the same order */
+    int tls_minimum;              /* tls.minimum_version: enum net_tls_version */
+    bool tls_tickets;             /* tls.tickets: sessions resume */
     int64_t heartbeat_ms;         /* session.heartbeat: 25s; ping after so much silence, close after two */
     int64_t handshake_timeout_ms; /* limits.handshake_timeout: 10s; TLS and HTTP head together */
     int64_t close_timeout_ms;     /* limits.close_timeout: 5s; for the peer's close frame */
@@ -51,6 +54,10 @@ struct gateway_config {
 
 extern const struct config_option gateway_options[];
 extern const size_t gateway_option_count;
+
+/** The context of a listener by @config's tls.*. 0; CONFIG_E_INVALID with a sentence in @errors; -ENOMEM. */
+int gateway_tls_load(const struct gateway_config *config, struct net_tls_tickets *tickets, struct buffer *errors,
+                     struct net_tls **ret_tls) base_must_check;
 
 /** A section [route.<name>]. */
 struct gateway_route_config {

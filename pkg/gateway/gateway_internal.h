@@ -73,6 +73,7 @@ struct gateway {
     const struct gateway_config *config;
     struct gateway_environment environment;
     struct gateway_routes routes;
+    struct net_tls_tickets *tickets;
     struct net_tls *tls; /* NULL: plain */
     struct metrics_group *metrics;
     struct metrics_cells *cells; /* the acceptor's */

@@ -20,6 +20,8 @@ static const char *check_dialect(struct slice value)
     return slice_equal_text(value, "json") ? NULL : "expected json";
 }
 
+static const char *const tls_versions[] = {"1.2", "1.3", NULL}; /* as enum net_tls_version */
+
 #define VALUE(member) offsetof(struct gateway_config, member)
 
 const struct config_option gateway_options[] = {
@@ -28,9 +30,15 @@ const struct config_option gateway_options[] = {
     {"listen.demo", CONFIG_BOOL, VALUE(demo), "no", .help = "Serve a demonstration page at /."},
     {"listen.echo", CONFIG_BOOL, VALUE(echo), "no",
      .help = "Serve /echo, which returns each message; for conformance suites."},
-    {"tls.certificate", CONFIG_TEXT, VALUE(tls_certificate), "",
-     .help = "PEM file of the certificate and its chain; once set, clients must use TLS."},
-    {"tls.key", CONFIG_TEXT, VALUE(tls_key), "", .help = "PEM file of the certificate's private key."},
+    {"tls.certificate", CONFIG_LIST, VALUE(tls_certificate), "",
+     .help = "PEM file of the certificate and its chain, or several with keys of different kinds (ECDSA, RSA), of "
+             "which a client's abilities choose; once set, clients must use TLS."},
+    {"tls.key", CONFIG_LIST, VALUE(tls_key), "",
+     .help = "PEM file of the certificate's private key; of several, in the same order."},
+    {"tls.minimum_version", CONFIG_CHOICE, VALUE(tls_minimum), "1.2", .choices = tls_versions,
+     .help = "The oldest version of TLS that is spoken."},
+    {"tls.tickets", CONFIG_BOOL, VALUE(tls_tickets), "yes",
+     .help = "Clients may resume their TLS session, which saves both sides most of the handshake."},
     {"session.heartbeat", CONFIG_DURATION, VALUE(heartbeat_ms), "25s", .min = 1000, .max = 3600000,
      .help = "A client that was silent for this long is pinged; after twice this long its connection is closed."},
     {"limits.handshake_timeout", CONFIG_DURATION, VALUE(handshake_timeout_ms), "10s", .min = 100, .max = 600000,

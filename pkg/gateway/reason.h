@@ -15,6 +15,7 @@
     X(REFUSED, "refused", 1006, false, "refused before the upgrade")                                                   \
     X(HANDSHAKE_TIMEOUT, "handshake_timeout", 1006, false, "no complete request in time")                              \
     X(TLS_FAILED, "tls_failed", 1006, false, "TLS handshake failed")                                                   \
+    X(TLS_BUSY, "tls_busy", 1006, false, "too many TLS handshakes at once")                                            \
     X(PROTOCOL_ERROR, "protocol_error", 1002, false, "WebSocket protocol error")                                       \
     X(BAD_PAYLOAD, "bad_payload", 1007, false, "text is not UTF-8")                                                    \
     X(TOO_BIG, "too_big", 1009, false, "message too big")                                                              \

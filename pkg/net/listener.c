@@ -25,7 +25,7 @@
 struct net_listener {
     struct loop *loop;
     struct loop_io io;
-    struct loop_deadline rest;
+    struct loop_timer rest;
     struct net_address address;
     net_listener_accept_fn *accepted;
     void *userdata;
@@ -44,7 +44,7 @@ static void reserve_open(struct net_listener *l)
 
 static struct net_listener *listener_free(struct net_listener *l)
 {
-    loop_deadline_stop(&l->rest);
+    loop_timer_deinit(&l->rest);
     loop_io_deinit(&l->io);
     if (l->fd >= 0)
         close(l->fd);
@@ -54,10 +54,23 @@ static struct net_listener *listener_free(struct net_listener *l)
     return NULL;
 }
 
-static void listener_rest(struct net_listener *l)
+void net_listener_rest(struct net_listener *l, uint32_t ms)
 {
     (void)loop_io_want(&l->io, 0); /* stopping needs no memory */
-    loop_deadline_start(l->loop, &l->rest, REST_MS);
+    loop_timer_start(&l->rest, ms);
+}
+
+bool net_listener_backlog(const struct net_listener *l, uint32_t *ret_waiting, uint32_t *ret_limit)
+{
+    struct tcp_info info;
+    socklen_t size = sizeof(info);
+
+    if (getsockopt(l->fd, IPPROTO_TCP, TCP_INFO, &info, &size) < 0)
+        return false;
+    /* Of a listening socket these two mean its queue: net/ipv4/tcp.c, tcp_get_info(). */
+    *ret_waiting = info.tcpi_unacked;
+    *ret_limit = info.tcpi_sacked;
+    return true;
 }
 
 static void listener_on_rested(void *userdata)
@@ -66,7 +79,7 @@ static void listener_on_rested(void *userdata)
 
     reserve_open(l);
     if (loop_io_want(&l->io, LOOP_IO_READ) < 0)
-        loop_deadline_start(l->loop, &l->rest, REST_MS);
+        loop_timer_start(&l->rest, REST_MS);
 }
 
 static void listener_refuse_one(struct net_listener *l, int error)
@@ -97,7 +110,7 @@ static bool accept_failed(struct net_listener *l, int error)
     case EMFILE:
     case ENFILE:
         listener_refuse_one(l, error);
-        listener_rest(l);
+        net_listener_rest(l, REST_MS);
         return false;
     case EINTR:
     case ECONNABORTED:
@@ -113,7 +126,7 @@ static bool accept_failed(struct net_listener *l, int error)
     case ENETUNREACH:
         return true;
     default: /* ENOBUFS, ENOMEM */
-        listener_rest(l);
+        net_listener_rest(l, REST_MS);
         return false;
     }
 }
@@ -123,7 +136,7 @@ static void listener_on_readable(void *userdata, unsigned events base_unused)
     struct net_listener *l = userdata;
 
     l->in_batch = true;
-    for (unsigned i = 0; i < ACCEPT_BATCH && !l->closed; i++) {
+    for (unsigned i = 0; i < ACCEPT_BATCH && !l->closed && !loop_timer_is_pending(&l->rest); i++) {
         struct net_address peer = {.size = sizeof(peer.storage)};
         int fd = accept4(l->fd, (struct sockaddr *)&peer.storage, &peer.size, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
@@ -181,7 +194,7 @@ int net_listener_open(struct loop *l, const struct net_address *address, net_lis
     listener->accepted = accepted;
     listener->userdata = userdata;
     listener->log_limit.period_ms = 10000;
-    loop_deadline_init(&listener->rest, listener_on_rested, listener);
+    loop_timer_init(&listener->rest, l, listener_on_rested, listener);
     result = listener_bind(listener, address);
     if (result == 0) {
         reserve_open(listener);

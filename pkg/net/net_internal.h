@@ -7,14 +7,16 @@
 
 #define NET_READ_SIZE (64 * 1024)   /* of a turn's input of one stream */
 #define NET_RECORD_SIZE (16 * 1024) /* plaintext of a full TLS record, RFC 8446 section 5.1 */
-#define NET_HANDSHAKES_PER_TURN 16  /* each may cost a millisecond of signing */
-#define NET_FLUSHES_PER_TURN 8      /* a stream whose on_drained sends and sends yields to the others then */
+#define NET_HANDSHAKES_PER_TURN 16  /* each may cost a millisecond of signing, so also a share of the time: */
+#define NET_HANDSHAKE_US_PER_TURN 3000
+#define NET_FLUSHES_PER_TURN 8 /* a stream whose on_drained sends and sends yields to the others then */
 
 /** See stream.c. */
 enum stream_state {
     STREAM_UNUSED,     /* {0}, or over. net_stream_accept() or net_stream_connect() begins */
     STREAM_ACCEPTED,   /* plain and connected; the end of the turn opens it */
     STREAM_CONNECTING, /* connect(2) is under way; writability or the deadline moves it on */
+    STREAM_WAITING,    /* for its turn to shake hands; the end of another's handshake or the deadline move it on */
     STREAM_HANDSHAKE,  /* TLS; the peer's records or the deadline move it on */
     STREAM_OPEN,       /* the owner or the peer ends it */
     STREAM_CLOSING,    /* sends what is queued, reads nothing; the flush or the deadline moves it on */
@@ -28,15 +30,20 @@ struct net_loop {
     struct loop_deferred deferred; /* net_loop_turn() */
     struct loop_timer again;       /* the next turn, for what a turn's bounds left over */
     struct list flush;             /* streams with something to do at the end of this turn, by flush_link */
+    struct list waiting;           /* streams that are STREAM_WAITING, by flush_link */
     struct list later;             /* streams with input inside OpenSSL, which epoll does not see, by flush_link */
     struct list behind;            /* backlogs of streams whose sockets take no more */
     struct loop_deadline watch;    /* on them */
     struct net_budget *budget;     /* or NULL */
     size_t told_bytes;             /* of counters.bytes_queued, in the budget */
     struct net_loop_counters counters;
-    size_t streams;      /* not STREAM_UNUSED */
-    unsigned handshakes; /* steps in this turn */
-    bool in_turn;        /* net_loop_turn() is running */
+    size_t streams;                    /* not STREAM_UNUSED */
+    size_t handshaking, waiting_count; /* streams in these states */
+    size_t handshake_limit;            /* 0: none */
+    size_t waiting_limit;
+    unsigned handshakes;       /* steps in this turn */
+    uint64_t handshakes_at_us; /* when the first of them began */
+    bool in_turn;              /* net_loop_turn() is running */
     char read_buffer[NET_READ_SIZE];
     char write_buffer[NET_RECORD_SIZE];
 };
@@ -46,6 +53,11 @@ void net_loop_schedule(struct net_loop *n, struct net_stream *s);
 /** Whether another TLS handshake may make a step in this turn. */
 bool net_loop_may_handshake(struct net_loop *n);
 
+/** Whether another stream may begin to shake hands. */
+bool net_loop_has_room(const struct net_loop *n);
+
+/** Begins the handshake of one that waited. */
+void net_stream_admit(struct net_stream *s);
 /** The end of the turn of one stream. It may be gone afterwards. */
 void net_stream_turn(struct net_stream *s);
 /** Input that was left inside OpenSSL. */
@@ -113,5 +125,8 @@ void net_stream_flush(struct net_stream *s);
  */
 int net_tls_session_new(const struct net_tls *tls, int fd, bool client, const char *server_name,
                         SSL **ret_ssl) base_must_check;
+
+/** Sessions on @context resume by @t; by nothing if it is NULL. 0, -ENOMEM. */
+int net_tls_tickets_use(struct net_tls_tickets *t, SSL_CTX *context) base_must_check;
 
 #endif

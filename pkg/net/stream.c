@@ -7,7 +7,8 @@
  *
  *     UNUSED ─┬─▶ ACCEPTED ───┬────────────▶ OPEN ──▶ CLOSING ──▶ LINGERING ──▶ ENDING ──▶ UNUSED
  *             ├─▶ CONNECTING ─┤                └─────────┴─── any but UNUSED ──▶ ENDING
- *             └─▶ HANDSHAKE ◀─┘ (TLS)
+ *             ├─▶ HANDSHAKE ◀─┘ (TLS)
+ *             └─▶ WAITING ──▶ HANDSHAKE
  *
  * Lingering: a socket that is closed while input waits in the kernel sends RST, which may destroy what was just sent
  * before the peer has read it, like the reason of a refusal. So a close shuts the sending side and throws input away
@@ -32,15 +33,33 @@
 #define TO(state) (1u << (state))
 
 static base_unused const unsigned stream_moves[STREAM_STATES] = {
-    [STREAM_UNUSED] = TO(STREAM_ACCEPTED) | TO(STREAM_CONNECTING) | TO(STREAM_HANDSHAKE),
+    [STREAM_UNUSED] = TO(STREAM_ACCEPTED) | TO(STREAM_CONNECTING) | TO(STREAM_HANDSHAKE) | TO(STREAM_WAITING),
     [STREAM_ACCEPTED] = TO(STREAM_OPEN) | TO(STREAM_CLOSING) | TO(STREAM_ENDING),
     [STREAM_CONNECTING] = TO(STREAM_HANDSHAKE) | TO(STREAM_OPEN) | TO(STREAM_CLOSING) | TO(STREAM_ENDING),
+    [STREAM_WAITING] = TO(STREAM_HANDSHAKE) | TO(STREAM_ENDING),
     [STREAM_HANDSHAKE] = TO(STREAM_OPEN) | TO(STREAM_CLOSING) | TO(STREAM_ENDING),
     [STREAM_OPEN] = TO(STREAM_CLOSING) | TO(STREAM_ENDING),
     [STREAM_CLOSING] = TO(STREAM_LINGERING) | TO(STREAM_ENDING),
     [STREAM_LINGERING] = TO(STREAM_ENDING),
     [STREAM_ENDING] = TO(STREAM_UNUSED),
 };
+
+/** How many shake hands, how many wait for it; when one is done, the end of the turn lets the next one begin. */
+static void stream_count_handshakes(struct net_stream *s, enum stream_state next)
+{
+    struct net_loop *n = s->owner;
+
+    if (s->state == STREAM_HANDSHAKE) {
+        n->handshaking--;
+        loop_defer(n->loop, &n->deferred);
+    } else if (s->state == STREAM_WAITING) {
+        n->waiting_count--;
+    }
+    if (next == STREAM_HANDSHAKE)
+        n->handshaking++;
+    else if (next == STREAM_WAITING)
+        n->waiting_count++;
+}
 
 static void stream_set_state(struct net_stream *s, enum stream_state state)
 {
@@ -49,6 +68,7 @@ static void stream_set_state(struct net_stream *s, enum stream_state state)
     assert(stream_moves[s->state] & TO(state));
     if (s->state == STREAM_UNUSED)
         n->streams++;
+    stream_count_handshakes(s, state);
     s->state = (uint8_t)state;
     switch (state) {
     case STREAM_ACCEPTED:
@@ -56,6 +76,9 @@ static void stream_set_state(struct net_stream *s, enum stream_state state)
         break;
     case STREAM_CONNECTING:
     case STREAM_HANDSHAKE: /* one deadline for both */
+        break;
+    case STREAM_WAITING:
+        list_append(&n->waiting, &s->flush_link);
         break;
     case STREAM_OPEN:
         loop_deadline_stop(&s->deadline);
@@ -102,6 +125,7 @@ static void stream_wait(struct net_stream *s)
         break;
     case STREAM_UNUSED:
     case STREAM_ACCEPTED:
+    case STREAM_WAITING:
     case STREAM_ENDING:
     case STREAM_STATES:
         break;
@@ -212,6 +236,7 @@ static void stream_finish(struct net_stream *s)
     loop_io_deinit(&s->io);
     SSL_free(s->ssl);
     s->ssl = NULL;
+    s->tls = net_tls_unref(s->tls);
     if (s->end == NET_END_OVERFLOW || s->end == NET_END_TIMEOUT || (s->slow && s->end == NET_END_ABORTED))
         setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
     close(s->fd);
@@ -228,7 +253,7 @@ const char *net_end_name(enum net_end end)
     static const char *const names[] = {
         [NET_END_EOF] = "eof",         [NET_END_RESET] = "reset",       [NET_END_CLOSED] = "closed",
         [NET_END_ABORTED] = "aborted", [NET_END_TLS] = "tls",           [NET_END_TIMEOUT] = "timeout",
-        [NET_END_ERROR] = "error",     [NET_END_OVERFLOW] = "overflow",
+        [NET_END_ERROR] = "error",     [NET_END_OVERFLOW] = "overflow", [NET_END_BUSY] = "busy",
     };
 
     return (size_t)end < BASE_ARRAY_SIZE(names) ? names[end] : "unknown";
@@ -368,12 +393,28 @@ static void stream_handshake(struct net_stream *s)
         net_stream_tls_failed(s, result, errno);
         return;
     }
+    s->owner->counters.handshakes++;
+    s->owner->counters.resumed += SSL_session_reused(s->ssl) == 1;
     stream_open(s);
     /* The peer's first bytes may have come with its Finished. */
     if (SSL_has_pending(s->ssl)) {
         s->more_input = true;
         stream_read(s);
     }
+}
+
+void net_stream_admit(struct net_stream *s)
+{
+    SSL *ssl;
+
+    if (net_tls_session_new(s->tls, s->fd, false, NULL, &ssl) < 0) {
+        net_stream_end(s, NET_END_ERROR, ENOMEM);
+        return;
+    }
+    s->ssl = ssl;
+    s->tls = net_tls_unref(s->tls);
+    stream_set_state(s, STREAM_HANDSHAKE);
+    stream_wait(s);
 }
 
 static void stream_connected(struct net_stream *s)
@@ -455,6 +496,7 @@ static void stream_on_io(void *userdata, unsigned events)
         break;
     case STREAM_UNUSED:
     case STREAM_ACCEPTED:
+    case STREAM_WAITING:
     case STREAM_ENDING:
     case STREAM_STATES:
         break;
@@ -499,12 +541,14 @@ static int stream_init(struct net_stream *s, struct net_loop *n, int fd, const s
     SSL *ssl = NULL;
 
     assert(loop_is_current(n->loop));
-    if (options->tls && net_tls_session_new(options->tls, fd, client, options->server_name, &ssl) < 0)
+    if (options->tls && (client || net_loop_has_room(n)) &&
+        net_tls_session_new(options->tls, fd, client, options->server_name, &ssl) < 0)
         return -ENOMEM;
     *s = (struct net_stream){
         .ops = ops,
         .owner = n,
         .ssl = ssl,
+        .tls = options->tls && !ssl ? net_tls_ref(options->tls) : NULL,
         .fd = fd,
         .limits = options->limits,
         .close_timeout_ms = options->close_timeout_ms ? options->close_timeout_ms : CLOSE_TIMEOUT_MS,
@@ -520,8 +564,8 @@ static int stream_start(struct net_stream *s, enum stream_state state, const str
 {
     unsigned events = state == STREAM_CONNECTING ? LOOP_IO_WRITE : LOOP_IO_READ;
 
-    /* A plain stream begins to read at once, but not before it is open. */
-    if (state != STREAM_ACCEPTED && loop_io_want(&s->io, events) < 0) {
+    /* A plain stream begins to read at once, but not before it is open; one that waits, when it has waited. */
+    if (state != STREAM_ACCEPTED && state != STREAM_WAITING && loop_io_want(&s->io, events) < 0) {
         SSL_free(s->ssl);
         s->ssl = NULL;
         return -ENOMEM;
@@ -539,7 +583,9 @@ int net_stream_accept(struct net_stream *s, struct net_loop *n, int fd, const st
     int result = stream_init(s, n, fd, options, ops, false);
 
     if (result == 0)
-        result = stream_start(s, options->tls ? STREAM_HANDSHAKE : STREAM_ACCEPTED, options);
+        result = stream_start(s, s->ssl ? STREAM_HANDSHAKE : s->tls ? STREAM_WAITING : STREAM_ACCEPTED, options);
+    if (result == 0 && s->state == STREAM_WAITING && n->waiting_count > n->waiting_limit)
+        net_stream_end(s, NET_END_BUSY, 0);
     if (result < 0)
         close(fd);
     return result;
@@ -590,7 +636,7 @@ int net_stream_send(struct net_stream *s, struct net_frame *frame)
     } else if (result < 0) {
         net_stream_end(s, NET_END_ERROR, ENOMEM);
         return -ENOMEM;
-    } else if (!s->want_write && net_queue_count(s) == 1) {
+    } else if (s->state == STREAM_OPEN && !s->want_write && net_queue_count(s) == 1) {
         net_loop_schedule(s->owner, s); /* further frames find it on the list */
     }
     return 0;

@@ -45,6 +45,7 @@ enum net_end {
     NET_END_ABORTED,  /* net_stream_abort() */
     NET_END_TLS,      /* the TLS handshake or a record failed */
     NET_END_TIMEOUT,  /* TLS handshake, connect, or the flush of a close took too long */
+    NET_END_BUSY,     /* too many streams shake hands or wait for it */
     NET_END_OVERFLOW, /* the peer reads too slowly, and there is no on_slow */
     NET_END_ERROR,    /* our side: out of memory or descriptors */
 };
@@ -110,7 +111,8 @@ struct net_stream {
     const struct net_stream_ops *ops;
     struct net_loop *owner;
     const struct net_queue_limits *limits;
-    void *ssl; /* SSL *, NULL for plain */
+    void *ssl;           /* SSL *, NULL for plain, and while it waits for its turn to shake hands */
+    struct net_tls *tls; /* while it waits */
     struct loop_io io;
     struct loop_deadline deadline; /* handshake, then flush of a close */
     struct list flush_link;        /* on net_loop's list of streams with something to do at the end of the turn */
@@ -142,6 +144,7 @@ struct net_loop_counters {
     uint64_t frames_dropped;  /* of NET_FRAME_DROP_OLDEST */
     uint64_t bytes_queued;    /* now */
     uint64_t streams_behind;  /* now: their sockets take no more */
+    uint64_t handshakes, resumed; /* TLS handshakes done, and how many of them resumed a session */
 };
 int net_loop_new(struct loop *l, struct net_loop **ret_net) base_must_check;
 /** Shares @b, which is borrowed, with other loops; before the first stream. */
@@ -150,10 +153,19 @@ void net_loop_set_budget(struct net_loop *n, struct net_budget *b);
 struct net_loop *net_loop_free(struct net_loop *n);
 struct loop *net_loop_loop(const struct net_loop *n);
 const struct net_loop_counters *net_loop_counters(const struct net_loop *n);
+/**
+ * net_loop_set_handshake_limit() - how many TLS handshakes there may be at once
+ *
+ * Further accepted streams wait, without memory for TLS, at most @waiting of them and within their handshake's time;
+ * beyond, they end with NET_END_BUSY. @limit 0: none, which is how a loop begins.
+ */
+void net_loop_set_handshake_limit(struct net_loop *n, size_t limit, size_t waiting);
+/** How many there are now, and how many wait. */
+void net_loop_handshakes(const struct net_loop *n, size_t *ret_handshaking, size_t *ret_waiting);
 
 struct net_stream_options {
     const struct net_queue_limits *limits; /* NULL: none */
-    uint32_t handshake_timeout_ms;         /* TLS handshake or connect; 0: 10,000 */
+    uint32_t handshake_timeout_ms;         /* TLS handshake with the wait for it, or connect; 0: 10,000 */
     uint32_t close_timeout_ms;             /* flush of a close; 0: 5,000 */
     struct net_tls *tls;                   /* NULL: plain */
     const char *server_name;               /* outgoing TLS: the name to verify and to send as SNI */

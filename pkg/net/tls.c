@@ -3,8 +3,8 @@
  *
  * OpenSSL works straight on the descriptor. Its buffers are released while a connection is idle (34 KB a connection
  * otherwise); it reads ahead, so that a record costs one read and not two; it takes what the kernel takes (partial
- * writes). Sessions resume by ticket; there is no cache that would grow. A peer that closes TCP without close_notify
- * has ended the stream: the protocols above know whether something is missing.
+ * writes). Sessions resume by ticket (tls_tickets.c); there is no cache that would grow. A peer that closes TCP without
+ * close_notify has ended the stream: the protocols above know whether something is missing.
  */
 #include "net/net_internal.h"
 
@@ -14,6 +14,12 @@
 #include <openssl/x509v3.h>
 #include <stdatomic.h>
 #include <unistd.h>
+
+/* Forward secrecy and authenticated encryption only. AES with 128 bits first: nobody breaks it, and it is the
+ * fastest; a client without AES in hardware says so by asking for ChaCha20 first, and gets that. */
+#define CIPHERS_1_2 "ECDHE+AESGCM:ECDHE+CHACHA20"
+#define CIPHERS_1_3 "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
+#define GROUPS "X25519:P-256:P-384"
 
 struct net_tls {
     atomic_uint refs;
@@ -62,7 +68,6 @@ static struct net_tls *tls_new(const SSL_METHOD *method)
                      SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     SSL_CTX_set_read_ahead(tls->context, 1);
     SSL_CTX_set_session_cache_mode(tls->context, SSL_SESS_CACHE_OFF);
-    SSL_CTX_set_num_tickets(tls->context, 1);
     SSL_CTX_set_default_passwd_cb(tls->context, no_passphrase);
     return tls;
 }
@@ -89,26 +94,73 @@ static int refuse(const char *what, const char *path, struct buffer *error)
     return -EINVAL;
 }
 
-int net_tls_server_new(const char *certificate_path, const char *key_path, struct buffer *error,
-                       struct net_tls **ret_tls)
+/** RFC 7301: of what a client offers, HTTP/1.1; a client that offers only other protocols is refused. One that offers
+ * nothing does not get here. */
+static int choose_protocol(SSL *ssl base_unused, const unsigned char **out, unsigned char *out_size,
+                           const unsigned char *offered, unsigned offered_size, void *userdata base_unused)
 {
-    base_cleanup(net_tls_unref_p)
-    struct net_tls *tls = tls_new(TLS_server_method());
-    int result;
+    static const unsigned char http[] = "\x08http/1.1";
+    unsigned char *chosen;
 
-    if (!tls)
-        return -ENOMEM;
-    result = check_readable("certificate", certificate_path, error);
+    if (SSL_select_next_proto(&chosen, out_size, http, sizeof(http) - 1, offered, offered_size) !=
+        OPENSSL_NPN_NEGOTIATED)
+        return SSL_TLSEXT_ERR_ALERT_FATAL;
+    *out = chosen;
+    return SSL_TLSEXT_ERR_OK;
+}
+
+/** One certificate with its key. The context has a place for each kind of key. */
+static int load_pair(struct net_tls *tls, const struct net_tls_pair *pair, int *kinds, size_t kind_count,
+                     struct buffer *error)
+{
+    int result = check_readable("certificate", pair->certificate_path, error);
+
     if (result == 0)
-        result = check_readable("key", key_path, error);
+        result = check_readable("key", pair->key_path, error);
     if (result < 0)
         return result;
     ERR_clear_error();
-    if (SSL_CTX_use_certificate_chain_file(tls->context, certificate_path) != 1)
-        return refuse("certificate", certificate_path, error);
-    if (SSL_CTX_use_PrivateKey_file(tls->context, key_path, SSL_FILETYPE_PEM) != 1 ||
+    if (SSL_CTX_use_certificate_chain_file(tls->context, pair->certificate_path) != 1)
+        return refuse("certificate", pair->certificate_path, error);
+    if (SSL_CTX_use_PrivateKey_file(tls->context, pair->key_path, SSL_FILETYPE_PEM) != 1 ||
         SSL_CTX_check_private_key(tls->context) != 1)
-        return refuse("key", key_path, error);
+        return refuse("key", pair->key_path, error);
+    kinds[kind_count] = EVP_PKEY_get_base_id(X509_get0_pubkey(SSL_CTX_get0_certificate(tls->context)));
+    for (size_t i = 0; i < kind_count; i++) {
+        if (kinds[i] != kinds[kind_count])
+            continue;
+        buffer_printf(error, "cannot use the certificate %s beside another one: both have a key of the kind %s",
+                      pair->certificate_path, OBJ_nid2sn(kinds[i]));
+        return -EINVAL;
+    }
+    return 0;
+}
+
+int net_tls_server_new(const struct net_tls_server_options *options, struct buffer *error, struct net_tls **ret_tls)
+{
+    base_cleanup(net_tls_unref_p)
+    struct net_tls *tls = tls_new(TLS_server_method());
+    int kinds[NET_TLS_PAIRS_MAX], result = 0;
+
+    assert(options->pair_count > 0);
+    if (!tls)
+        return -ENOMEM;
+    if (options->pair_count > NET_TLS_PAIRS_MAX) {
+        buffer_printf(error, "at most %d certificates: one for each kind of key", NET_TLS_PAIRS_MAX);
+        return -EINVAL;
+    }
+    if (options->minimum == NET_TLS_1_3)
+        SSL_CTX_set_min_proto_version(tls->context, TLS1_3_VERSION);
+    SSL_CTX_set_options(tls->context, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
+    if (SSL_CTX_set_cipher_list(tls->context, CIPHERS_1_2) != 1 ||
+        SSL_CTX_set_ciphersuites(tls->context, CIPHERS_1_3) != 1 || SSL_CTX_set1_groups_list(tls->context, GROUPS) != 1)
+        return -ENOMEM; /* all else about them is known to be right */
+    SSL_CTX_set_alpn_select_cb(tls->context, choose_protocol, NULL);
+    result = net_tls_tickets_use(options->tickets, tls->context);
+    for (size_t i = 0; result == 0 && i < options->pair_count; i++)
+        result = load_pair(tls, &options->pairs[i], kinds, i, error);
+    if (result < 0)
+        return result;
     *ret_tls = base_take(tls);
     return 0;
 }

@@ -215,15 +215,16 @@ static void check_tls(struct server_checks *c, const struct server_settings *set
     struct buffer error = {0};
     struct net_tls *tls = NULL;
 
-    if (!settings->gateway.tls_certificate[0]) {
+    if (settings->gateway.tls_certificate.count == 0) {
         add(c, "tls", SERVER_CHECK_OK, NULL, "off: the public listener speaks plain WebSocket");
         return;
     }
-    if (net_tls_server_new(settings->gateway.tls_certificate, settings->gateway.tls_key, &error, &tls))
+    if (gateway_tls_load(&settings->gateway, NULL, &error, &tls))
         add(c, "tls", SERVER_CHECK_FAIL, "mend tls.certificate and tls.key: PEM files that this user may read", "%s",
             error.data ? error.data : "could not be loaded");
     else
-        add(c, "tls", SERVER_CHECK_OK, NULL, "%s", settings->gateway.tls_certificate);
+        add(c, "tls", SERVER_CHECK_OK, NULL, "%s%s", settings->gateway.tls_certificate.items[0],
+            settings->gateway.tls_certificate.count > 1 ? " and others" : "");
     net_tls_unref(tls);
     buffer_deinit(&error);
 }

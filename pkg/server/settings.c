@@ -118,8 +118,8 @@ static int check_together(const struct server_settings *s, struct buffer *errors
         buffer_append_text(errors, "listen.public: expected a port, because the node's id needs one, got 0\n");
         return CONFIG_E_INVALID;
     }
-    if (!s->gateway.tls_certificate[0] != !s->gateway.tls_key[0]) {
-        buffer_append_text(errors, "tls.certificate and tls.key: expected both or neither\n");
+    if (s->gateway.tls_certificate.count != s->gateway.tls_key.count) {
+        buffer_append_text(errors, "tls.certificate and tls.key: expected as many of one as of the other\n");
         return CONFIG_E_INVALID;
     }
     if (s->amqp.management_url[0] && http_url_parse(slice_from(s->amqp.management_url), "http,https", &url)) {

@@ -10,6 +10,7 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -172,6 +173,7 @@ static inline void make_tcp_pair(int fds[2], bool both)
 {
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof(a);
+    const int on = 1;
     int listener = socket(AF_INET, SOCK_STREAM, 0);
 
     assert_int_equal(bind(listener, (struct sockaddr *)&a, sizeof(a)), 0);
@@ -179,6 +181,8 @@ static inline void make_tcp_pair(int fds[2], bool both)
     assert_int_equal(getsockname(listener, (struct sockaddr *)&a, &size), 0);
     fds[1] = socket(AF_INET, SOCK_STREAM, 0);
     assert_int_equal(connect(fds[1], (struct sockaddr *)&a, sizeof(a)), 0);
+    setsockopt(fds[1], IPPROTO_TCP, TCP_NODELAY, &on,
+               sizeof(on)); /* no waiting for the other's delayed acknowledgement */
     fds[0] = accept(listener, NULL, NULL);
     assert_true(fds[0] >= 0);
     close(listener);

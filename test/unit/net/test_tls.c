@@ -1,149 +1,5 @@
-/** TLS streams, with a certificate made here. */
-#include "support/alloc.h"
-#include "unit/net/fixture.h"
-
-#include <openssl/err.h>
-#include <openssl/evp.h>
-#include <openssl/pem.h>
-#include <openssl/x509v3.h>
-#include <sys/stat.h>
-
-struct certificate {
-    char folder[64];
-    char certificate_path[96];
-    char key_path[96];
-};
-
-static struct certificate made;
-
-static void write_pem(const char *path, X509 *x509, EVP_PKEY *key)
-{
-    FILE *file = fopen(path, "w");
-
-    assert_non_null(file);
-    if (x509)
-        assert_int_equal(PEM_write_X509(file, x509), 1);
-    else
-        assert_int_equal(PEM_write_PrivateKey(file, key, NULL, NULL, 0, NULL, NULL), 1);
-    fclose(file);
-}
-
-static void add_extension(X509 *x509, int nid, const char *value)
-{
-    X509_EXTENSION *extension;
-    X509V3_CTX context;
-
-    X509V3_set_ctx_nodb(&context);
-    X509V3_set_ctx(&context, x509, x509, NULL, NULL, 0);
-    extension = X509V3_EXT_conf_nid(NULL, &context, nid, value);
-    assert_non_null(extension);
-    X509_add_ext(x509, extension, -1);
-    X509_EXTENSION_free(extension);
-}
-
-/** Self-signed, ECDSA P-256, for warren.test and 127.0.0.1. */
-static int make_certificate(void **state base_unused)
-{
-    EVP_PKEY *key = EVP_EC_gen("P-256");
-    X509 *x509 = X509_new();
-    X509_NAME *name = X509_get_subject_name(x509);
-
-    strcpy(made.folder, "/tmp/warren-tls-XXXXXX");
-    assert_non_null(mkdtemp(made.folder));
-    snprintf(made.certificate_path, sizeof(made.certificate_path), "%s/certificate.pem", made.folder);
-    snprintf(made.key_path, sizeof(made.key_path), "%s/key.pem", made.folder);
-    X509_set_version(x509, 2);
-    ASN1_INTEGER_set(X509_get_serialNumber(x509), 1);
-    X509_gmtime_adj(X509_getm_notBefore(x509), -60);
-    X509_gmtime_adj(X509_getm_notAfter(x509), 3600);
-    X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const unsigned char *)"warren.test", -1, -1, 0);
-    X509_set_issuer_name(x509, name);
-    X509_set_pubkey(x509, key);
-    add_extension(x509, NID_basic_constraints, "critical,CA:TRUE");
-    add_extension(x509, NID_subject_alt_name, "DNS:warren.test,IP:127.0.0.1");
-    assert_true(X509_sign(x509, key, EVP_sha256()) > 0);
-    write_pem(made.certificate_path, x509, NULL);
-    write_pem(made.key_path, NULL, key);
-    X509_free(x509);
-    EVP_PKEY_free(key);
-    return 0;
-}
-
-static int remove_certificate(void **state base_unused)
-{
-    unlink(made.certificate_path);
-    unlink(made.key_path);
-    rmdir(made.folder);
-    return 0;
-}
-
-struct tls_fixture {
-    struct fixture f;
-    struct net_tls *server;
-    struct net_tls *client;
-};
-
-static int setup(void **state)
-{
-    static struct tls_fixture t;
-    struct buffer error = {0};
-
-    fixture_begin(&t.f);
-    assert_int_equal(net_tls_server_new(made.certificate_path, made.key_path, &error, &t.server), 0);
-    assert_int_equal(net_tls_client_new(made.certificate_path, true, &error, &t.client), 0);
-    assert_int_equal(error.size, 0);
-    *state = &t;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct tls_fixture *t = *state;
-
-    t->server = net_tls_unref(t->server);
-    t->client = net_tls_unref(t->client);
-    fixture_end(&t->f);
-    return 0;
-}
-
-/** A connecting stream over a descriptor that is connected already: what net_stream_connect() does, to a listener of
- * our own. */
-static void connect_pair(struct tls_fixture *t, struct peer *server, struct peer *client, const char *name)
-{
-    const struct net_stream_options server_options = {.tls = t->server};
-    const struct net_stream_options client_options = {.tls = t->client, .server_name = name};
-    struct net_address address;
-    int listener = socket(AF_INET, SOCK_STREAM, 0), fd;
-
-    assert_null(net_address_parse(SLICE_LITERAL("127.0.0.1:0"), &address));
-    assert_int_equal(bind(listener, (struct sockaddr *)&address.storage, address.size), 0);
-    assert_int_equal(listen(listener, 1), 0);
-    assert_int_equal(getsockname(listener, (struct sockaddr *)&address.storage, &address.size), 0);
-    assert_int_equal(net_stream_connect(&client->stream, t->f.net, &address, &client_options, &peer_ops), 0);
-    fd = accept(listener, NULL, NULL);
-    assert_true(fd >= 0);
-    set_nonblocking(fd);
-    close(listener);
-    peer_accept(&t->f, server, fd, &server_options);
-}
-
-struct expectation {
-    struct peer *peer;
-    size_t size;
-};
-
-static bool has_read(void *userdata)
-{
-    struct expectation *e = userdata;
-
-    return e->peer->in.size >= e->size || e->peer->closed;
-}
-
-static void expect(struct tls_fixture *t, struct peer *p, size_t size)
-{
-    run_until(&t->f, has_read, &(struct expectation){p, size});
-    assert_int_equal(p->in.size, size);
-}
+/** TLS streams. */
+#include "unit/net/tls_fixture.h"
 
 static void test_echo(void **state)
 {
@@ -553,13 +409,13 @@ static void test_files(void **state base_unused)
     struct net_tls *tls = NULL;
     struct buffer error = {0};
 
-    assert_int_equal(net_tls_server_new("/nowhere/c.pem", made.key_path, &error, &tls), -ENOENT);
+    assert_int_equal(load("/nowhere/c.pem", made.key_path, &error, &tls), -ENOENT);
     assert_string_equal(error.data, "cannot read the certificate /nowhere/c.pem: No such file or directory");
     buffer_reset(&error, 0);
-    assert_int_equal(net_tls_server_new(made.key_path, made.key_path, &error, &tls), -EINVAL);
+    assert_int_equal(load(made.key_path, made.key_path, &error, &tls), -EINVAL);
     assert_non_null(strstr(error.data, "cannot use the certificate"));
     buffer_reset(&error, 0);
-    assert_int_equal(net_tls_server_new(made.certificate_path, made.certificate_path, &error, &tls), -EINVAL);
+    assert_int_equal(load(made.certificate_path, made.certificate_path, &error, &tls), -EINVAL);
     assert_non_null(strstr(error.data, "cannot use the key"));
     buffer_reset(&error, 0);
     assert_int_equal(net_tls_client_new(made.key_path, true, &error, &tls), -EINVAL);
@@ -666,5 +522,5 @@ int main(void)
 
     if (CRYPTO_set_mem_functions(openssl_malloc, openssl_realloc, openssl_free) != 1)
         return 1;
-    return cmocka_run_group_tests(tests, make_certificate, remove_certificate);
+    return cmocka_run_group_tests(tests, make_certificates, remove_certificates);
 }
