@@ -21,6 +21,10 @@ int gateway_tls_load(const struct gateway_config *config, struct net_tls_tickets
                       NET_TLS_PAIRS_MAX);
         return CONFIG_E_INVALID;
     }
+    if (options.pair_count == 0) {
+        *ret_tls = NULL;
+        return 0;
+    }
     for (size_t i = 0; i < options.pair_count; i++)
         pairs[i] = (struct net_tls_pair){config->tls_certificate.items[i], config->tls_key.items[i]};
     result = net_tls_server_new(&options, &sentence, ret_tls);
@@ -34,12 +38,13 @@ int gateway_tls_load(const struct gateway_config *config, struct net_tls_tickets
 
 int gateway_config_check(const struct gateway_config *config, const struct config *routes, struct buffer *errors)
 {
-    struct gateway g = {.config = config};
-    int result = gateway_routes_load(&g.routes, routes, config->echo, errors);
-    int certificate = result < 0 ? 0 : load_certificate(&g, errors);
+    struct gateway_routes loaded = {0};
+    struct net_tls *tls = NULL;
+    int result = gateway_routes_load(&loaded, routes, config->echo, errors);
+    int certificate = result < 0 ? 0 : gateway_tls_load(config, NULL, errors, &tls);
 
-    net_tls_unref(g.tls);
-    gateway_routes_deinit(&g.routes);
+    net_tls_unref(tls);
+    gateway_routes_deinit(&loaded);
     return result ? result : certificate;
 }
 
@@ -57,7 +62,7 @@ int gateway_new(const struct gateway_config *config, const struct gateway_enviro
     result = gateway_routes_load(&g->routes, environment->config, config->echo, errors);
     if (result == 0)
         result = net_tls_tickets_new(&g->tickets);
-    if (result == 0 && (config->tls_certificate.count || config->tls_key.count))
+    if (result == 0)
         result = gateway_tls_load(config, g->tickets, errors, &g->tls);
     if (result == 0) {
         g->metrics = metrics_group_new(environment->metrics, gateway_metrics_rows, GATEWAY_METRICS);

@@ -55,7 +55,7 @@ struct gateway_config {
 extern const struct config_option gateway_options[];
 extern const size_t gateway_option_count;
 
-/** The context of a listener by @config's tls.*. 0; CONFIG_E_INVALID with a sentence in @errors; -ENOMEM. */
+/** The context of a listener by @config's tls.*; NULL if it has no certificate. 0; CONFIG_E_INVALID with a sentence in @errors; -ENOMEM. */
 int gateway_tls_load(const struct gateway_config *config, struct net_tls_tickets *tickets, struct buffer *errors,
                      struct net_tls **ret_tls) base_must_check;
 

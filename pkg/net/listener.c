@@ -2,8 +2,8 @@
  * Listening sockets.
  *
  * A turn takes at most ACCEPT_BATCH connections, so that a storm of newcomers does not hold up those who are here; the
- * rest wait in the kernel's backlog and the socket stays readable. Options are set on the listening socket: accepted ones
- * inherit them on Linux.
+ * rest wait in the kernel's backlog and the socket stays readable. Options are set on the listening socket: accepted
+ * ones inherit them on Linux.
  *
  * When descriptors run out, accept4(2) fails and the socket stays readable: a loop would spin. So one connection is
  * taken with the reserve descriptor and closed (its client sees an end instead of silence), and the listener rests for

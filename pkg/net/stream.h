@@ -127,23 +127,23 @@ struct net_stream {
     int error;
     uint16_t record_frames; /* frames from the front that OpenSSL holds a record of, which the kernel did not take */
     uint8_t few_count;
-    uint8_t state;        /* see stream.c */
-    uint8_t end;          /* enum net_end, once ending */
-    uint8_t slow;         /* enum net_slow */
-    bool slow_told : 1;   /* on_slow was called */
-    bool paused : 1;      /* by the owner */
-    bool want_write : 1;  /* the kernel or TLS asked for it */
-    bool closing : 1;     /* net_stream_close() before it was open */
-    bool more_input : 1;  /* OpenSSL has read bytes that were not asked for yet */
+    uint8_t state;       /* see stream.c */
+    uint8_t end;         /* enum net_end, once ending */
+    uint8_t slow;        /* enum net_slow */
+    bool slow_told : 1;  /* on_slow was called */
+    bool paused : 1;     /* by the owner */
+    bool want_write : 1; /* the kernel or TLS asked for it */
+    bool closing : 1;    /* net_stream_close() before it was open */
+    bool more_input : 1; /* OpenSSL has read bytes that were not asked for yet */
 };
 
 /** struct net_loop - what the streams of one loop share: read buffer, flush list, counters. One per loop. */
 struct net_loop_counters {
     uint64_t bytes_in, bytes_out, reads, writes, frames_out;
-    uint64_t frames_replaced; /* of NET_FRAME_LATEST */
-    uint64_t frames_dropped;  /* of NET_FRAME_DROP_OLDEST */
-    uint64_t bytes_queued;    /* now */
-    uint64_t streams_behind;  /* now: their sockets take no more */
+    uint64_t frames_replaced;     /* of NET_FRAME_LATEST */
+    uint64_t frames_dropped;      /* of NET_FRAME_DROP_OLDEST */
+    uint64_t bytes_queued;        /* now */
+    uint64_t streams_behind;      /* now: their sockets take no more */
     uint64_t handshakes, resumed; /* TLS handshakes done, and how many of them resumed a session */
 };
 int net_loop_new(struct loop *l, struct net_loop **ret_net) base_must_check;
