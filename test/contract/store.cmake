@@ -21,3 +21,11 @@ target_link_libraries(contract_store_faults
     PRIVATE warren_flags warren_store warren_loop warren_metrics warren_base Hiredis::Hiredis Cmocka::Cmocka)
 add_test(NAME contract/store/faults COMMAND contract_store_faults)
 set_tests_properties(contract/store/faults PROPERTIES LABELS contract TIMEOUT 120 SKIP_RETURN_CODE 77)
+
+add_executable(contract_store_log_faults
+    store_log_faults.c store_world.c store_world_log.c "${PROJECT_SOURCE_DIR}/test/support/redis_server.c")
+target_include_directories(contract_store_log_faults PRIVATE "${PROJECT_SOURCE_DIR}/test")
+target_link_libraries(contract_store_log_faults
+    PRIVATE warren_flags warren_store warren_loop warren_metrics warren_base Hiredis::Hiredis Cmocka::Cmocka)
+add_test(NAME contract/store_log/faults COMMAND contract_store_log_faults)
+set_tests_properties(contract/store_log/faults PROPERTIES LABELS contract TIMEOUT 120 SKIP_RETURN_CODE 77)

@@ -138,12 +138,15 @@ void redis_server_thaw(struct redis_server *s)
 
 void redis_server_end(struct redis_server *s)
 {
+    static const char *const files[] = {"redis.log", "dump.rdb"};
     char path[128];
 
     redis_server_kill(s);
     (void)unlink(s->socket);
-    (void)snprintf(path, sizeof(path), "%s/redis.log", s->directory);
-    (void)unlink(path);
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+        (void)snprintf(path, sizeof(path), "%s/%s", s->directory, files[i]);
+        (void)unlink(path);
+    }
     (void)rmdir(s->directory);
 }
 

@@ -22,7 +22,7 @@ struct redis_server {
 bool redis_server_is_installed(void);
 /** @arguments: further ones, ended by NULL; may be NULL. Returns when it accepts connections. */
 void redis_server_start(struct redis_server *s, const char *const *arguments);
-/** Starts again on the same port, empty. */
+/** Starts again on the same port; empty, or with what a SAVE left. */
 void redis_server_restart(struct redis_server *s, const char *const *arguments);
 /** kill -9, and waits until it is gone. */
 void redis_server_kill(struct redis_server *s);

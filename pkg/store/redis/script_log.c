@@ -60,7 +60,7 @@ const char redis_script_append[] =
     "  clock()\n"
     "  high = tonumber(redis.call('GET', KEYS[3]) or 0)\n"
     "  epoch, offset = math.max(now, life, (epoch or 0) + 1), 0\n"
-    "  if epoch < high then epoch = high + 1 end\n"
+    "  if now < high then epoch = math.max(epoch, high + 1) end\n"
     "end\n"
     "for i = 4, #KEYS do\n"
     "  local id = epoch .. '-' .. offset + 1\n"

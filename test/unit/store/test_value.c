@@ -42,6 +42,33 @@ static void test_incarnation(void **state base_unused)
     assert_true(back == 42);
 }
 
+static void test_position(void **state base_unused)
+{
+    static const struct {
+        struct store_position position;
+        const char *text;
+    } good[] = {
+        {{0, 0}, "0-0"},
+        {{1700000000123, 42}, "1700000000123-42"},
+        {{UINT64_MAX, UINT64_MAX}, "18446744073709551615-18446744073709551615"},
+    };
+    static const char *const bad[] = {
+        "", "-", "1", "1-", "-1", "1-2-3", "1-2 ", " 1-2", "01-2", "1-+2", "1-x", "18446744073709551616-1", "=1-2"};
+    struct store_position back = {7, 8};
+    char storage[REDIS_POSITION_TEXT];
+
+    for (size_t i = 0; i < BASE_ARRAY_SIZE(good); i++) {
+        assert_true(slice_equal_text(redis_position_format(good[i].position, storage), good[i].text));
+        assert_true(redis_position_parse(slice_from(good[i].text), &back));
+        assert_true(back.epoch == good[i].position.epoch && back.offset == good[i].position.offset);
+    }
+    back = (struct store_position){7, 8};
+    for (size_t i = 0; i < BASE_ARRAY_SIZE(bad); i++)
+        assert_false(redis_position_parse(slice_from(bad[i]), &back));
+    assert_false(redis_position_parse(SLICE_NONE, &back));
+    assert_true(back.epoch == 7 && back.offset == 8);
+}
+
 static void test_node(void **state base_unused)
 {
     assert_true(redis_node_check(SLICE_LITERAL("10.0.0.5:8091")));
@@ -245,7 +272,7 @@ int main(void)
         cmocka_unit_test(test_lease),           cmocka_unit_test(test_lease_of_another_version),
         cmocka_unit_test(test_bad_values),      cmocka_unit_test(test_room),
         cmocka_unit_test(test_room_is_bounded), cmocka_unit_test(test_out_of_memory),
-        cmocka_unit_test(test_seen_id),
+        cmocka_unit_test(test_seen_id),         cmocka_unit_test(test_position),
     };
 
     return cmocka_run_group_tests_name("store/value", tests, NULL, NULL);
