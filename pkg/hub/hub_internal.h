@@ -260,6 +260,7 @@ struct hub {
     bool may_state; /* the store is there and the lease is ours: presence may be written */
     bool is_name_taken, is_draining;
     bool was_granted;
+    bool was_bus_ready;
     uint64_t granted_ms;
     int64_t started_ms;
     struct log_limit taken_limit;

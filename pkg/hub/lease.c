@@ -12,10 +12,15 @@
 
 static void lease_now_ours(struct hub *h)
 {
-    h->granted_ms = loop_now_ms(h->loop);
+    uint64_t now_ms = loop_now_ms(h->loop);
+    /* A renewal was missed. The others may have believed this node dead and told rooms smaller counts, and nobody but
+     * this node knows which rooms those are. */
+    bool was_late = now_ms - h->granted_ms > (uint64_t)h->config.lease_ms * 2 / 3;
+
+    h->granted_ms = now_ms;
     h->was_granted = true;
     h->is_name_taken = false;
-    if (h->may_state) {
+    if (h->may_state && !was_late) {
         /* what failed since goes on here */
         hub_client_pump(h);
         hub_presence_run(h);
@@ -223,10 +228,16 @@ static void on_canary_timer(void *userdata)
 
 void hub_lease_bus_state(struct hub *h, const struct bus_status *status)
 {
+    bool is_ready = status->state == BUS_STATE_READY;
+
     /* The others sweep while a node is cut, so they learn of it, and of its end, at once. */
     hub_lease_renew(h);
-    if (status->state == BUS_STATE_READY && !h->is_canary_out)
+    if (is_ready && !h->is_canary_out)
         loop_timer_start(&h->canary_timer, 0);
+    /* Counts that were told meanwhile were heard by nobody. */
+    if (is_ready && !h->was_bus_ready && h->may_state)
+        hub_presence_restate(h, true);
+    h->was_bus_ready = is_ready;
 }
 
 void hub_canary_came_back(struct hub *h, const struct message *m)
