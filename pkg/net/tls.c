@@ -114,6 +114,7 @@ static int load_pair(struct net_tls *tls, const struct net_tls_pair *pair, int *
                      struct buffer *error)
 {
     int result = check_readable("certificate", pair->certificate_path, error);
+    X509 *certificate;
 
     if (result == 0)
         result = check_readable("key", pair->key_path, error);
@@ -122,9 +123,15 @@ static int load_pair(struct net_tls *tls, const struct net_tls_pair *pair, int *
     ERR_clear_error();
     if (SSL_CTX_use_certificate_chain_file(tls->context, pair->certificate_path) != 1)
         return refuse("certificate", pair->certificate_path, error);
-    if (SSL_CTX_use_PrivateKey_file(tls->context, pair->key_path, SSL_FILETYPE_PEM) != 1 ||
-        SSL_CTX_check_private_key(tls->context) != 1)
+    certificate = SSL_CTX_get0_certificate(tls->context);
+    if (SSL_CTX_use_PrivateKey_file(tls->context, pair->key_path, SSL_FILETYPE_PEM) != 1)
         return refuse("key", pair->key_path, error);
+    /* Not SSL_CTX_check_private_key(): that looks for a certificate of the key's kind, and misses the one beside it. */
+    if (X509_check_private_key(certificate, SSL_CTX_get0_privatekey(tls->context)) != 1) {
+        buffer_printf(error, "the key %s does not belong to the certificate %s", pair->key_path,
+                      pair->certificate_path);
+        return -EINVAL;
+    }
     kinds[kind_count] = EVP_PKEY_get_base_id(X509_get0_pubkey(SSL_CTX_get0_certificate(tls->context)));
     for (size_t i = 0; i < kind_count; i++) {
         if (kinds[i] != kinds[kind_count])
