@@ -54,7 +54,7 @@ static void on_open(struct hub_session *s, int result, const struct hub_channel_
     assert(count <= CHANNELS_AT_OPEN_MAX);
     for (size_t i = 0; i < count; i++)
         states[i] = state_of(&channels[i]);
-    welcome.welcome.session = slice_from(s->id);
+    welcome.welcome.session = hub_session_id(s);
     welcome.welcome.user = hub_session_user(s);
     welcome.welcome.node = slice_from(w->gateway->environment.node);
     welcome.welcome.heartbeat_s = (uint64_t)(w->gateway->config->heartbeat_ms + 999) / 1000;

@@ -1,43 +1,47 @@
 /*
  * Channels that somebody here listens to, and the way from a channel to the ports.
  *
- * The hub counts listeners per port, no more: who they are the port knows. A channel lives while it has listeners or
- * something holds it (a message on its way to it, a presence count that the store has not heard). Its id names it to
- * the ports and is never used again, so a batch that meets a channel's successor of the same name delivers nothing
- * wrong.
+ * The hub counts listeners per port, no more: who they are the port knows, which keeps them in the channel's local of
+ * that port. A channel lives while it has listeners or something holds it (a message on its way to it, a presence count
+ * that the store has not heard): what a port was told of it (the local, the name) stays good until the port's last
+ * leave has come here and its last batch is back.
  */
 #include "hub/port_internal.h"
 
+static struct slice channel_key(const void *object)
+{
+    return hub_channel_name(object);
+}
+
+void hub_channels_init(struct hub *h)
+{
+    h->channels = TABLE_OF(channel_key);
+}
+
 struct hub_channel *hub_channel_find(struct hub *h, struct slice name)
 {
-    struct hub_channel *c = NULL;
-
     if (slice_equal(name, CHANNEL_ALL))
         return h->all;
-    HASH_FIND(hh, h->channels, name.data, name.size, c);
-    return c;
+    return table_find(&h->channels, name);
 }
 
 static struct hub_channel *channel_alloc(struct hub *h, struct slice name, enum channel_kind kind)
 {
-    size_t listeners_size = h->door_count * sizeof(uint32_t);
-    struct hub_channel *c = calloc(1, sizeof(*c) + listeners_size + name.size);
+    struct hub_channel *c = calloc(1, sizeof(*c) + name.size);
 
+    assert(name.size <= CHANNEL_MAX_BYTES);
     if (!c)
         return NULL;
-    c->id = h->next_channel_id++;
-    c->kind = kind;
+    c->kind = (uint8_t)kind;
     c->rule = hub_rule_find(h, name);
-    c->listeners = (uint32_t *)(c + 1);
-    c->name = (char *)(c + 1) + listeners_size;
-    c->name_size = name.size;
+    c->name_size = (uint8_t)name.size;
     memcpy(c->name, name.data, name.size);
     return c;
 }
 
 int hub_channel_new_all(struct hub *h)
 {
-    assert(!h->all && h->next_channel_id == HUB_CHANNEL_ID_ALL);
+    assert(!h->all);
     h->all = channel_alloc(h, CHANNEL_ALL, CHANNEL_KIND_ALL);
     return h->all ? 0 : -ENOMEM;
 }
@@ -52,8 +56,16 @@ struct hub_channel *hub_channel_free_all(struct hub *h)
 
 static void channel_free(struct hub *h, struct hub_channel *c)
 {
-    HASH_DEL(h->channels, c);
+    table_remove(&h->channels, c);
     h->channel_count--;
+    while (c->local.next) {
+        struct hub_local *local = c->local.next;
+
+        assert(!local->count && !local->capacity);
+        c->local.next = local->next;
+        free(local);
+    }
+    assert(!c->local.count && !c->local.capacity);
     if (c->room) {
         hub_room_free(h, c->room);
         h->room_count--;
@@ -73,10 +85,10 @@ static int channel_new(struct hub *h, struct slice name, enum channel_kind kind,
     c = channel_alloc(h, name, kind);
     if (!c)
         return -ENOMEM;
-    HASH_ADD_KEYPTR(hh, h->channels, c->name, (unsigned)c->name_size, c);
-    if (!MAP_ADDED(c)) {
+    result = table_add(&h->channels, c);
+    if (result) {
         free(c);
-        return -ENOMEM;
+        return result;
     }
     h->channel_count++;
     if (kind == CHANNEL_KIND_ROOM) {
@@ -111,34 +123,49 @@ void hub_channel_release(struct hub *h, struct hub_channel *c)
     channel_collect(h, c);
 }
 
-static struct slice client_user(const struct hub_client *c)
+/** The channel's local of a port, made if there is none; NULL when out of memory. */
+static struct hub_local *channel_local(struct hub_channel *c, uint16_t port_index)
 {
-    return slice_make(c->names, c->user_size);
+    struct hub_local *last = &c->local;
+
+    if (!c->listener_count && !c->local.count && !c->local.next)
+        c->local.port_index = port_index; /* nobody's yet */
+    for (struct hub_local *local = last; local; last = local, local = local->next) {
+        if (local->port_index == port_index)
+            return local;
+    }
+    last->next = calloc(1, sizeof(*last));
+    if (last->next)
+        last->next->port_index = port_index;
+    return last->next;
 }
 
 int hub_channel_listen(struct hub *h, struct hub_subscription *s)
 {
     struct slice name = slice_make(s->name, s->name_size);
     struct hub_channel *c = hub_channel_find(h, name);
-    int result;
+    struct hub_local *local;
+    int result = 0;
 
     if (!c) {
         result = channel_new(h, name, s->kind, &c);
         if (result)
             return result;
     }
-    if (c->room) {
-        result = hub_room_enter(h, c->room, client_user(s->client));
-        if (result) {
-            channel_collect(h, c);
-            return result;
-        }
+    local = channel_local(c, s->client->port_index);
+    if (!local || c->listener_count == UINT32_MAX)
+        result = -ENOMEM;
+    else if (c->room)
+        result = hub_room_enter(h, c->room, hub_client_user(s->client));
+    if (result) {
+        channel_collect(h, c);
+        return result;
     }
-    c->listeners[s->client->port_index]++;
+    local->listeners++;
     c->listener_count++;
     s->client->refs++;
     s->channel = c;
-    s->channel_id = c->id;
+    s->local = local;
     return 0;
 }
 
@@ -146,43 +173,48 @@ void hub_channel_unlisten(struct hub *h, struct hub_subscription *s)
 {
     struct hub_channel *c = s->channel;
 
-    assert(c->listeners[s->client->port_index] > 0);
-    c->listeners[s->client->port_index]--;
+    assert(s->local->listeners > 0);
+    s->local->listeners--;
     c->listener_count--;
     /* held, for leaving may make the room dirty and clean again */
     hub_channel_hold(c);
     if (c->room)
-        hub_room_exit(h, c->room, client_user(s->client));
+        hub_room_exit(h, c->room, hub_client_user(s->client));
     hub_channel_release(h, c);
-    hub_client_unref(h, s->client);
+    hub_client_unref(s->client);
     s->channel = NULL;
 }
 
 /** A batch has come back from its port. */
-static void on_batch_back(struct hub_letter *letter)
+static void on_batch_back(struct loop_task *task)
 {
-    struct hub_batch *batch = container_of(letter, struct hub_batch, letter);
-    struct hub *h = letter->hub;
+    base_cleanup(hub_unref_p)
+    struct hub *h = hub_of_letter(task);
+    struct hub_batch *batch = container_of(task, struct hub_batch, letter.task);
     struct hub_door *door = &h->doors[batch->port->index];
     bool were_full = hub_doors_are_full(h);
 
     door->fans_out -= batch->count;
     door->bytes_out -= batch->bytes;
+    for (size_t i = 0; i < batch->count; i++)
+        hub_channel_release(h, batch->items[i].channel);
     free(batch);
     if (were_full && !h->is_stopped)
         hub_intake_run(h);
 }
 
 /** The port's side of a batch: read it, and send it home. */
-static void on_batch(struct hub_letter *letter)
+static void on_batch(struct loop_task *task)
 {
-    struct hub_batch *batch = container_of(letter, struct hub_batch, letter);
+    base_cleanup(hub_unref_p)
+    struct hub *h = hub_of_letter(task);
+    struct hub_batch *batch = container_of(task, struct hub_batch, letter.task);
 
     for (size_t i = 0; i < batch->count; i++) {
-        hub_port_deliver(batch->port, batch->items[i].channel_id, batch->items[i].message, batch->items[i].delivery);
+        hub_port_deliver(batch->port, batch->items[i].local, batch->items[i].message, batch->items[i].delivery);
         message_unref(batch->items[i].message);
     }
-    hub_letter_to_hub(batch->port->hub, &batch->letter, on_batch_back);
+    hub_letter_to_hub(h, &batch->letter, on_batch_back);
 }
 
 void hub_door_flush(struct hub *h base_unused, struct hub_door *door)
@@ -212,7 +244,9 @@ static enum hub_delivery delivery_of(const struct hub_channel *c, const struct m
     return m->kind == MESSAGE_KIND_RELAY ? HUB_DELIVERY_DROP_OLDEST : (enum hub_delivery)c->rule->delivery;
 }
 
-static int door_add(struct hub *h, struct hub_door *door, struct hub_channel *c, struct message *m)
+/** @local: NULL for all sessions of the door's port. */
+static int door_add(struct hub *h, struct hub_door *door, struct hub_channel *c, struct hub_local *local,
+                    struct message *m)
 {
     struct hub_batch *batch = door->batch;
 
@@ -226,7 +260,9 @@ static int door_add(struct hub *h, struct hub_door *door, struct hub_channel *c,
         if (!h->is_stopped)
             loop_defer(h->loop, &h->turn_end);
     }
-    batch->items[batch->count].channel_id = c->id;
+    hub_channel_hold(c);
+    batch->items[batch->count].channel = c;
+    batch->items[batch->count].local = local;
     batch->items[batch->count].message = message_ref(m);
     batch->items[batch->count].delivery = delivery_of(c, m);
     batch->count++;
@@ -237,12 +273,25 @@ static int door_add(struct hub *h, struct hub_door *door, struct hub_channel *c,
     return 0;
 }
 
-int hub_channel_fan(struct hub *h, struct hub_channel *c, struct message *m)
+static int fan_all(struct hub *h, struct message *m)
 {
     int result = 0;
 
     for (size_t i = 0; i < h->door_count; i++) {
-        if (c->listeners[i] > 0 && door_add(h, &h->doors[i], c, m) < 0)
+        if (h->doors[i].sessions > 0 && door_add(h, &h->doors[i], h->all, NULL, m) < 0)
+            result = -ENOMEM;
+    }
+    return result;
+}
+
+int hub_channel_fan(struct hub *h, struct hub_channel *c, struct message *m)
+{
+    int result = 0;
+
+    if (c == h->all)
+        return fan_all(h, m);
+    for (struct hub_local *local = &c->local; local; local = local->next) {
+        if (local->listeners > 0 && door_add(h, &h->doors[local->port_index], c, local, m) < 0)
             result = -ENOMEM;
     }
     return result;

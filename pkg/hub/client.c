@@ -10,17 +10,14 @@
 
 #include "base/clock.h"
 
-static struct slice client_user(const struct hub_client *c)
-{
-    return slice_make(c->names, c->user_size);
-}
+/** A statement under way: about a client, which is in the hub's books meanwhile. */
+struct client_put {
+    struct store_session_put put;
+    struct hub *hub;
+    struct hub_client *client;
+};
 
-static struct slice client_device(const struct hub_client *c)
-{
-    return c->device_size ? slice_make(c->names + c->user_size + 1, c->device_size) : SLICE_NONE;
-}
-
-void hub_client_unref(struct hub *h base_unused, struct hub_client *c)
+void hub_client_unref(struct hub_client *c)
 {
     assert(c->refs > 0);
     if (--c->refs > 0)
@@ -36,19 +33,16 @@ static void client_forget(struct hub *h, struct hub_client *c)
     if (c->counts_ended)
         h->ended--;
     c->counts_ended = false;
-    hub_client_unref(h, c);
+    hub_client_unref(c);
 }
 
-static void client_put(struct hub *h, struct hub_client *c);
+static int client_put(struct hub *h, struct hub_client *c) base_must_check;
 
 void hub_client_pump(struct hub *h)
 {
     while (h->may_state && !h->is_stopped && h->puts < HUB_PUTS_MAX) {
-        struct list *it = list_pop(&h->unstated);
-
-        if (!it)
+        if (list_is_empty(&h->unstated) || client_put(h, container_of(h->unstated.next, struct hub_client, link)) < 0)
             return;
-        client_put(h, container_of(it, struct hub_client, link));
     }
 }
 
@@ -71,12 +65,14 @@ static void client_place(struct hub *h, struct hub_client *c, bool is_settled)
 
 static void on_session_put(struct store_session_put *put, int result)
 {
-    struct hub_client *c = container_of(put, struct hub_client, put);
-    struct hub *h = c->hub;
+    struct client_put *statement = container_of(put, struct client_put, put);
+    struct hub_client *c = statement->client;
+    struct hub *h = statement->hub;
     bool was_end = put->is_end;
 
     c->is_putting = false;
     h->puts--;
+    free(statement);
     if (!result && was_end)
         c->is_stated = false;
     /* Told that it began, but it has ended meanwhile: tell that too. */
@@ -86,23 +82,32 @@ static void on_session_put(struct store_session_put *put, int result)
         hub_client_pump(h);
 }
 
-static void client_put(struct hub *h, struct hub_client *c)
+/** Without memory the client stays where it is; the next renewal of the lease goes on. */
+static int client_put(struct hub *h, struct hub_client *c)
 {
+    struct client_put *statement = malloc(sizeof(*statement));
+
+    if (!statement)
+        return -ENOMEM;
+    list_remove(&c->link);
     if (c->counts_ended)
         h->ended--;
     c->counts_ended = false;
     c->is_putting = true;
     c->is_stated = true;
-    c->put = (struct store_session_put){
-        .session = {.user = client_user(c),
-                    .session = slice_make(c->id, ID_TEXT_SIZE),
-                    .device = client_device(c),
-                    .since_ms = c->since_ms},
-        .is_end = c->is_ended,
-        .done = on_session_put,
+    *statement = (struct client_put){
+        .put = {.session = {.user = hub_client_user(c),
+                            .session = slice_make(c->id, ID_TEXT_SIZE),
+                            .device = hub_client_device(c),
+                            .since_ms = c->since_ms},
+                .is_end = c->is_ended,
+                .done = on_session_put},
+        .hub = h,
+        .client = c,
     };
     h->puts++;
-    store_session_put(h->store, &c->put);
+    store_session_put(h->store, &statement->put);
+    return 0;
 }
 
 void hub_client_restate(struct hub *h)
@@ -144,7 +149,6 @@ void hub_client_handle_open(struct hub *h, struct hub_request *r)
     struct hub_client *c = r->listen.client;
     int result = h->is_stopped ? HUB_E_UNAVAILABLE : 0;
 
-    c->hub = h;
     c->refs = 1;
     list_init(&c->link);
     if (!result && h->sessions >= (uint64_t)h->config.sessions)
@@ -160,7 +164,7 @@ void hub_client_handle_open(struct hub *h, struct hub_request *r)
     c->refs++; /* the books' */
     list_append(&h->unstated, &c->link);
     h->sessions++;
-    h->all->listeners[c->port_index]++;
+    h->doors[c->port_index].sessions++;
     h->all->listener_count++;
     hub_gauge(h, HUB_METRIC_SESSIONS, h->sessions);
     hub_request_answer(h, r, 0);
@@ -176,22 +180,25 @@ void hub_client_handle_join(struct hub *h, struct hub_request *r)
     hub_request_answer(h, r, result ? result : client_subscribe(h, r));
 }
 
-void hub_client_on_leave(struct hub_letter *letter)
+void hub_client_on_leave(struct loop_task *task)
 {
-    struct hub_subscription *s = container_of(letter, struct hub_subscription, letter);
+    base_cleanup(hub_unref_p)
+    struct hub *h = hub_of_letter(task);
+    struct hub_subscription *s = container_of(task, struct hub_subscription, letter.task);
 
-    hub_channel_unlisten(letter->hub, s);
+    hub_channel_unlisten(h, s);
     free(s);
 }
 
-void hub_client_on_end(struct hub_letter *letter)
+void hub_client_on_end(struct loop_task *task)
 {
-    struct hub_client *c = container_of(letter, struct hub_client, letter);
-    struct hub *h = letter->hub;
+    base_cleanup(hub_unref_p)
+    struct hub *h = hub_of_letter(task);
+    struct hub_client *c = container_of(task, struct hub_client, letter.task);
 
     if (!c->is_refused) {
         h->sessions--;
-        h->all->listeners[c->port_index]--;
+        h->doors[c->port_index].sessions--;
         h->all->listener_count--;
         hub_gauge(h, HUB_METRIC_SESSIONS, h->sessions);
         c->is_ended = true;
@@ -201,5 +208,5 @@ void hub_client_on_end(struct hub_letter *letter)
             hub_client_pump(h);
         }
     }
-    hub_client_unref(h, c);
+    hub_client_unref(c);
 }

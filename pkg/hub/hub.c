@@ -16,7 +16,7 @@ static void hub_destroy(struct hub *h)
 {
     assert(!h->sessions);
     h->all = hub_channel_free_all(h);
-    assert(!h->channels && !h->members);
+    assert(!h->channels.count && !h->members.count);
     assert(list_is_empty(&h->settled) && list_is_empty(&h->unstated));
     assert(list_is_empty(&h->intakes) && list_is_empty(&h->rooms));
     for (size_t i = 0; i < h->door_count; i++) {
@@ -30,42 +30,32 @@ static void hub_destroy(struct hub *h)
     free(h);
 }
 
-static void hub_unref(struct hub *h)
+struct hub *hub_unref(struct hub *h)
 {
-    if (atomic_fetch_sub_explicit(&h->refs, 1, memory_order_acq_rel) == 1)
+    if (h && atomic_fetch_sub_explicit(&h->refs, 1, memory_order_acq_rel) == 1)
         hub_destroy(h);
+    return NULL;
 }
 
-static void letter_run(struct loop_task *task)
-{
-    struct hub_letter *letter = container_of(task, struct hub_letter, task);
-    struct hub *h = letter->hub;
-
-    letter->run(letter);
-    hub_unref(h);
-}
-
-static void letter_send(struct hub *h, struct loop *to, struct hub_letter *letter,
-                        void (*run)(struct hub_letter *letter))
+static void letter_send(struct hub *h, struct loop *to, struct hub_letter *letter, loop_task_fn *handler)
 {
     letter->hub = h;
-    letter->run = run;
-    letter->task.run = letter_run;
+    letter->task.run = handler;
     atomic_fetch_add_explicit(&h->refs, 1, memory_order_relaxed);
     if (atomic_load_explicit(&h->is_freed, memory_order_acquire))
-        letter_run(&letter->task);
+        handler(&letter->task);
     else
         loop_post(to, &letter->task);
 }
 
-void hub_letter_to_hub(struct hub *h, struct hub_letter *letter, void (*run)(struct hub_letter *letter))
+void hub_letter_to_hub(struct hub *h, struct hub_letter *letter, loop_task_fn *handler)
 {
-    letter_send(h, h->loop, letter, run);
+    letter_send(h, h->loop, letter, handler);
 }
 
-void hub_letter_to_port(struct hub_port *p, struct hub_letter *letter, void (*run)(struct hub_letter *letter))
+void hub_letter_to_port(struct hub_port *p, struct hub_letter *letter, loop_task_fn *handler)
 {
-    letter_send(p->hub, p->loop, letter, run);
+    letter_send(p->hub, p->loop, letter, handler);
 }
 
 void hub_count(struct hub *h, enum hub_metric metric, int64_t amount)
@@ -137,9 +127,10 @@ static void on_bus_state(void *userdata, const struct bus_status *status)
     hub_status_refresh(h);
 }
 
-static void on_drain(struct hub_letter *letter)
+static void on_drain(struct loop_task *task)
 {
-    struct hub *h = letter->hub;
+    base_cleanup(hub_unref_p)
+    struct hub *h = hub_of_letter(task);
 
     h->is_draining = true;
     if (!h->is_started || h->is_stopped)
@@ -173,12 +164,13 @@ static void hub_init(struct hub *h, struct loop *l, const struct hub_config *con
     h->identity = *identity;
     h->bus = bus;
     h->store = store;
-    h->next_channel_id = HUB_CHANNEL_ID_ALL;
     h->started_ms = clock_realtime_ms();
     h->poison_limit.period_ms = h->memory_limit.period_ms = h->taken_limit.period_ms = 10000;
     h->status.canary_age_ms = UINT64_MAX;
     h->canary_node = identity->node;
     atomic_init(&h->refs, 1);
+    hub_channels_init(h);
+    hub_presence_init(h);
     list_init(&h->intakes);
     list_init(&h->asking);
     list_init(&h->settled);

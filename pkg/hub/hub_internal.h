@@ -2,8 +2,8 @@
 #define HUB_HUB_INTERNAL_H
 
 #include "base/log.h"
-#include "base/map.h"
 #include "base/random.h"
+#include "base/table.h"
 #include "bus/body.h"
 #include "hub/dedup.h"
 #include "hub/port.h"
@@ -16,8 +16,6 @@
  * hub_letter) belongs to the one who holds it; fields that only one side touches say whose they are.
  */
 
-/** The channel `all` is never created and never freed, so its id is known everywhere. */
-#define HUB_CHANNEL_ID_ALL 1
 /** Messages of one batch to a port. */
 #define HUB_BATCH_MAX 256
 /** What may be on its way to one port before the hub stops to take deliveries: then the prefetch holds the broker back.
@@ -40,31 +38,67 @@
  * alive. Once hub_free() was called no loop runs any more, and a letter is handled on the spot instead of being posted.
  */
 struct hub_letter {
-    struct loop_task task;
+    struct loop_task task; /* the first member of what travels, so that its handler finds it */
     struct hub *hub;
-    void (*run)(struct hub_letter *letter);
 };
 
-void hub_letter_to_hub(struct hub *h, struct hub_letter *letter, void (*run)(struct hub_letter *letter));
-void hub_letter_to_port(struct hub_port *p, struct hub_letter *letter, void (*run)(struct hub_letter *letter));
+/**
+ * A handler begins with
+ *     base_cleanup(hub_unref_p)
+ *     struct hub *h = hub_of_letter(task);
+ * by which the letter's reference is given back when it ends.
+ */
+void hub_letter_to_hub(struct hub *h, struct hub_letter *letter, loop_task_fn *handler);
+void hub_letter_to_port(struct hub_port *p, struct hub_letter *letter, loop_task_fn *handler);
+
+static inline struct hub *hub_of_letter(const struct loop_task *task)
+{
+    return container_of(task, struct hub_letter, task)->hub;
+}
+
+/** Returns NULL. */
+struct hub *hub_unref(struct hub *h);
+BASE_DEFINE_CLEANUP(struct hub *, hub_unref)
+
+/**
+ * struct hub_local - a channel's listeners on one loop
+ *
+ * They stand side by side, because a message walks over all of them; a lone one needs no memory for that. The hub makes
+ * it when the first of the loop's sessions asks, and it lives as long as its channel.
+ */
+struct hub_local {
+    struct hub_local *next; /* the hub's: of the channel's other loops */
+    uint32_t listeners;     /* the hub's: joins whose answer the port has not read yet included */
+    uint16_t port_index;    /* does not change */
+    /* the port's: */
+    uint32_t count; /* entries, holes (NULL) included */
+    uint32_t capacity;
+    union {
+        struct hub_session *one;   /* with capacity 0 */
+        struct hub_session **many; /* else */
+    };
+};
 
 /**
  * struct hub_channel - a channel that somebody here listens to, or something still holds
  *
- * @listeners counts per port and includes joins whose answer the port has not read yet.
+ * Its name and its locals stay where they are while it lives, so a port that has a listener may look at them.
  */
 struct hub_channel {
-    UT_hash_handle hh; /* hub->channels, by name */
-    uint64_t id;       /* never used again for another channel */
-    enum channel_kind kind;
-    uint32_t holds; /* intakes, flushes and dirt: it stays while there are any */
-    uint64_t listener_count;
     const struct hub_channel_config *rule;
-    struct hub_room *room; /* of a room: who is present */
-    uint32_t *listeners;   /* per port */
-    size_t name_size;
-    char *name;
+    struct hub_room *room;   /* of a room: who is present */
+    struct hub_local local;  /* of the first loop that asked; those of others hang behind it */
+    uint32_t listener_count; /* of all loops */
+    uint32_t holds;          /* intakes, batches, flushes and dirt: it stays while there are any */
+    uint8_t kind;            /* enum channel_kind */
+    uint8_t name_size;
+    char name[];
 };
+
+static inline struct slice hub_channel_name(const struct hub_channel *c)
+{
+    return slice_make(c->name, c->name_size);
+}
 
 /** struct hub_batch - messages for one port, in order; goes there and comes back empty, which is how the hub knows what
  * is still on its way */
@@ -74,7 +108,8 @@ struct hub_batch {
     size_t count;
     size_t bytes;
     struct {
-        uint64_t channel_id;
+        struct hub_channel *channel; /* held */
+        struct hub_local *local;     /* NULL: every session of the port */
         struct message *message;
         enum hub_delivery delivery;
     } items[HUB_BATCH_MAX];
@@ -83,36 +118,46 @@ struct hub_batch {
 /** struct hub_client - what the hub knows of a session; made by the port, freed by the hub */
 struct hub_client {
     struct hub_letter letter; /* the end of the session */
-    uint32_t port_index;
-    uint32_t refs; /* the session, its subscriptions, a statement under way; the hub's, likewise below */
-    bool is_refused, is_ended;
-    bool is_stated;    /* the store may know it */
-    bool is_putting;   /* @put is the store's */
-    bool counts_ended; /* in hub->ended */
-    struct list link;  /* hub->settled or hub->unstated */
-    struct store_session_put put;
+    struct list link;         /* hub->settled or hub->unstated; the hub's, likewise below */
     int64_t since_ms;
-    struct hub *hub;
-    char id[ID_TEXT_SIZE + 1];
-    uint16_t user_size, device_size;
-    char names[]; /* user, then device, each NUL-terminated; never changed */
+    uint32_t refs; /* the session, its subscriptions, the books */
+    bool is_refused : 1;
+    bool is_ended : 1;
+    bool is_stated : 1;    /* the store may know it */
+    bool is_putting : 1;   /* a statement is under way */
+    bool counts_ended : 1; /* in hub->ended */
+    uint16_t port_index;   /* does not change, likewise below */
+    uint8_t user_size, device_size;
+    char id[ID_TEXT_SIZE];
+    char names[]; /* user, then device */
 };
+
+static inline struct slice hub_client_user(const struct hub_client *c)
+{
+    return slice_make(c->names, c->user_size);
+}
+
+/** Not set if there is none. */
+static inline struct slice hub_client_device(const struct hub_client *c)
+{
+    return c->device_size ? slice_make(c->names + c->user_size, c->device_size) : SLICE_NONE;
+}
 
 /** struct hub_subscription - a session's listening to a channel; made by the port, freed by the hub once it has handled
  * the leave */
 struct hub_subscription {
     struct hub_letter letter; /* the leave */
     struct hub_client *client;
-    struct hub_channel *channel; /* the hub's; valid from the hub's yes to the leave */
-    uint64_t channel_id;         /* written by the hub before it answers */
+    struct hub_channel *channel; /* written by the hub before it says yes; good until the leave, likewise @local */
+    struct hub_local *local;
     /* the port's: */
-    struct hub_session *session; /* NULL: left before the answer came */
-    struct hub_local *local;     /* NULL: the answer has not come */
-    size_t index;                /* in local->entries */
-    struct list link;            /* session->subscriptions */
-    enum channel_kind kind;
-    size_t name_size;
-    char name[];
+    struct hub_subscription *next; /* of the session */
+    const char *name;              /* until the answer came: the request's; then the channel's */
+    uint32_t index;                /* among the local's */
+    uint8_t name_size;
+    uint8_t kind;      /* enum channel_kind */
+    bool is_listening; /* the hub said yes, and it stands among the local's */
+    bool is_left;
 };
 
 enum hub_request_kind {
@@ -207,6 +252,7 @@ extern const struct metrics_row hub_metrics_rows[HUB_METRICS];
 /** What the hub keeps about one port. */
 struct hub_door {
     struct hub_port *port;
+    uint64_t sessions;          /* that listen to `all` */
     struct hub_batch *batch;    /* being filled */
     size_t fans_out, bytes_out; /* in batches that have not come back */
 };
@@ -227,9 +273,8 @@ struct hub {
     size_t door_count;
 
     /* channel.c */
-    struct hub_channel *channels; /* map */
+    struct table channels; /* by name */
     struct hub_channel *all;
-    uint64_t next_channel_id;
     uint64_t channel_count, room_count;
 
     /* intake.c */
@@ -247,8 +292,8 @@ struct hub {
     size_t ended; /* ended clients among the unstated */
 
     /* presence.c */
-    struct hub_member *members; /* map */
-    struct list rooms, dirty;   /* dirty is sorted by when a room is due */
+    struct table members;     /* by room and user */
+    struct list rooms, dirty; /* dirty is sorted by when a room is due */
     size_t flushes, lingering;
     struct loop_timer presence_timer;
 
@@ -287,6 +332,7 @@ void hub_status_refresh(struct hub *h);
 
 /* ---- channel.c: who listens, and the way to the ports ---- */
 
+void hub_channels_init(struct hub *h);
 struct hub_channel *hub_channel_find(struct hub *h, struct slice name);
 int hub_channel_new_all(struct hub *h) base_must_check;
 struct hub_channel *hub_channel_free_all(struct hub *h);
@@ -319,9 +365,9 @@ void hub_intake_stop(struct hub *h);
 void hub_client_handle_open(struct hub *h, struct hub_request *r);
 void hub_client_handle_join(struct hub *h, struct hub_request *r);
 /** Letters of a port. */
-void hub_client_on_end(struct hub_letter *letter);
-void hub_client_on_leave(struct hub_letter *letter);
-void hub_client_unref(struct hub *h, struct hub_client *c);
+loop_task_fn hub_client_on_end;
+loop_task_fn hub_client_on_leave;
+void hub_client_unref(struct hub_client *c);
 /** Tells the store of sessions it has not heard of, as far as the window goes. */
 void hub_client_pump(struct hub *h);
 void hub_client_restate(struct hub *h);
@@ -336,6 +382,7 @@ int hub_room_enter(struct hub *h, struct hub_room *room, struct slice user) base
 void hub_room_exit(struct hub *h, struct hub_room *room, struct slice user);
 /** Users of the room on this node, and up to @limit of their names (borrowed) into @names. */
 uint64_t hub_room_users(const struct hub_room *room, struct slice *names, size_t limit, size_t *ret_name_count);
+void hub_presence_init(struct hub *h);
 void hub_presence_start(struct hub *h);
 /** All rooms are stated again, with an event or without. */
 void hub_presence_restate(struct hub *h, bool with_event);
@@ -362,7 +409,7 @@ void hub_query_handle(struct hub *h, struct hub_request *r);
 /* ---- requests (session.c has the port's side) ---- */
 
 /** A request of a port arrives at the hub. */
-void hub_request_on_hub(struct hub_letter *letter);
+loop_task_fn hub_request_on_hub;
 /** Sends it back with its result. */
 void hub_request_answer(struct hub *h, struct hub_request *r, int result);
 struct hub_request *hub_request_free(struct hub_request *r);

@@ -8,6 +8,8 @@
  */
 #include "hub/hub_internal.h"
 
+#include "base/hash.h"
+
 #include "base/clock.h"
 
 static void lease_now_ours(struct hub *h)

@@ -41,7 +41,7 @@ struct hub_port *hub_port_free(struct hub_port *p)
     if (!p)
         return NULL;
     assert(list_is_empty(&p->sessions) && !p->session_count);
-    assert(!p->locals && !p->delivering && !p->cursors);
+    assert(!p->delivering && !p->cursors);
     free(p);
     return NULL;
 }
@@ -95,112 +95,111 @@ void hub_port_each_session(struct hub_port *p, void (*fn)(struct hub_session *s,
 
 /* ---- listeners of a channel ---- */
 
-static struct hub_local *local_find(struct hub_port *p, uint64_t id)
-{
-    struct hub_local *local = NULL;
+/*
+ * Listeners stand side by side, because a message walks over all of them: a lone one in the local itself, more in an
+ * array of sessions. Removing swaps the last one in; while a message is on its way through, removing leaves a hole
+ * instead, and the holes are closed behind it: so on_message may end its own session and any other.
+ */
 
-    HASH_FIND(hh, p->locals, &id, sizeof(id), local);
-    return local;
+static struct hub_session **local_entries(struct hub_local *local)
+{
+    return local->capacity ? local->many : &local->one;
 }
 
-static struct hub_local *local_new(struct hub_port *p, uint64_t id)
+/** The subscription by which @s stands among the listeners. */
+static struct hub_subscription *subscription_of(const struct hub_session *s, const struct hub_local *local)
 {
-    struct hub_local *local = calloc(1, sizeof(*local));
+    struct hub_subscription *sub = s->subscriptions;
 
-    if (!local)
-        return NULL;
-    local->id = id;
-    HASH_ADD_KEYPTR(hh, p->locals, &local->id, sizeof(local->id), local);
-    if (!MAP_ADDED(local)) {
-        free(local);
-        return NULL;
-    }
-    return local;
+    while (!sub->is_listening || sub->local != local)
+        sub = sub->next;
+    return sub;
 }
 
-/** Frees it if nobody listens; gives memory back when most of it is idle. */
-static void local_trim(struct hub_port *p, struct hub_local *local)
+static void local_put(struct hub_local *local, uint32_t index, struct hub_session *s)
 {
-    struct hub_listener *entries;
+    local_entries(local)[index] = s;
+    subscription_of(s, local)->index = index;
+}
 
-    if (!local->count) {
-        HASH_DEL(p->locals, local);
-        free(local->entries);
-        free(local);
+/** Gives memory back when most of it is idle. */
+static void local_trim(struct hub_local *local)
+{
+    struct hub_session **entries, *last;
+
+    if (!local->capacity || local->count > local->capacity / 4)
+        return;
+    if (local->count <= 1) {
+        last = local->count ? local->many[0] : NULL;
+        free(local->many);
+        local->capacity = 0;
+        local->one = last;
         return;
     }
-    if (local->capacity <= LOCAL_CAPACITY_FIRST || local->count > local->capacity / 4)
-        return;
-    entries = realloc(local->entries, local->capacity / 2 * sizeof(*entries));
+    entries = realloc(local->many, local->capacity / 2 * sizeof(*entries));
     if (!entries)
         return;
-    local->entries = entries;
+    local->many = entries;
     local->capacity /= 2;
 }
 
 static int local_reserve(struct hub_local *local)
 {
-    size_t capacity = local->capacity ? local->capacity * 2 : LOCAL_CAPACITY_FIRST;
-    struct hub_listener *entries;
+    uint32_t capacity = local->capacity ? local->capacity * 2 : LOCAL_CAPACITY_FIRST;
+    struct hub_session **entries;
 
-    if (local->count < local->capacity)
+    if (local->count < (local->capacity ? local->capacity : 1))
         return 0;
-    entries = realloc(local->entries, capacity * sizeof(*entries));
+    entries = realloc(local->capacity ? local->many : NULL, capacity * sizeof(*entries));
     if (!entries)
         return -ENOMEM;
-    local->entries = entries;
+    if (!local->capacity)
+        entries[0] = local->one;
+    local->many = entries;
     local->capacity = capacity;
     return 0;
 }
 
-int hub_local_add(struct hub_port *p, struct hub_subscription *s)
+int hub_local_add(struct hub_session *s, struct hub_subscription *sub)
 {
-    struct hub_local *local = local_find(p, s->channel_id);
+    struct hub_local *local = sub->local;
 
-    if (!local)
-        local = local_new(p, s->channel_id);
-    if (!local)
+    assert(local != s->port->delivering); /* answers and messages are letters of their own */
+    if (local_reserve(local) < 0)
         return -ENOMEM;
-    assert(local != p->delivering); /* answers and messages are letters of their own */
-    if (local_reserve(local) < 0) {
-        local_trim(p, local);
-        return -ENOMEM;
-    }
-    s->local = local;
-    s->index = local->count;
-    local->entries[local->count++] = (struct hub_listener){s->session, s};
+    sub->is_listening = true;
+    sub->index = local->count;
+    local_entries(local)[local->count++] = s;
     return 0;
 }
 
-void hub_local_remove(struct hub_port *p, struct hub_subscription *s)
+void hub_local_remove(struct hub_port *p, struct hub_session *s base_unused, struct hub_subscription *sub)
 {
-    struct hub_local *local = base_take(s->local);
+    struct hub_local *local = sub->local;
 
-    assert(local->entries[s->index].subscription == s);
+    assert(sub->is_listening && local_entries(local)[sub->index] == s);
+    sub->is_listening = false;
     if (local == p->delivering) {
-        local->entries[s->index] = (struct hub_listener){NULL, NULL};
-        local->holes++;
+        local_entries(local)[sub->index] = NULL;
+        p->holes++;
         return;
     }
     local->count--;
-    local->entries[s->index] = local->entries[local->count];
-    local->entries[s->index].subscription->index = s->index;
-    local_trim(p, local);
+    if (sub->index < local->count)
+        local_put(local, sub->index, local_entries(local)[local->count]);
+    local_trim(local);
 }
 
 static void local_close_holes(struct hub_local *local)
 {
-    size_t kept = 0;
+    struct hub_session **entries = local_entries(local);
+    uint32_t kept = 0;
 
-    for (size_t i = 0; i < local->count; i++) {
-        if (!local->entries[i].session)
-            continue;
-        local->entries[kept] = local->entries[i];
-        local->entries[kept].subscription->index = kept;
-        kept++;
+    for (uint32_t i = 0; i < local->count; i++) {
+        if (entries[i])
+            local_put(local, kept++, entries[i]);
     }
     local->count = kept;
-    local->holes = 0;
 }
 
 /* ---- messages ---- */
@@ -209,7 +208,7 @@ static void local_close_holes(struct hub_local *local)
 static bool is_own_relay(const struct hub_session *s, const struct message *m)
 {
     return m->kind == MESSAGE_KIND_RELAY && m->id.size > ID_TEXT_SIZE && m->id.data[ID_TEXT_SIZE] == '/' &&
-           memcmp(m->id.data, s->id, ID_TEXT_SIZE) == 0;
+           memcmp(m->id.data, s->client->id, ID_TEXT_SIZE) == 0;
 }
 
 static size_t deliver_local(struct hub_port *p, struct hub_local *local, struct hub_fan *fan)
@@ -217,8 +216,8 @@ static size_t deliver_local(struct hub_port *p, struct hub_local *local, struct 
     size_t delivered = 0;
 
     p->delivering = local;
-    for (size_t i = 0; i < local->count; i++) {
-        struct hub_session *s = local->entries[i].session;
+    for (uint32_t i = 0; i < local->count; i++) {
+        struct hub_session *s = local_entries(local)[i];
 
         if (!s || is_own_relay(s, fan->message))
             continue;
@@ -226,9 +225,10 @@ static size_t deliver_local(struct hub_port *p, struct hub_local *local, struct 
         delivered++;
     }
     p->delivering = NULL;
-    if (local->holes) {
+    if (p->holes) {
         local_close_holes(local);
-        local_trim(p, local);
+        local_trim(local);
+        p->holes = 0;
     }
     return delivered;
 }
@@ -249,21 +249,11 @@ static size_t deliver_all(struct hub_port *p, struct hub_fan *fan)
     return delivered;
 }
 
-void hub_port_deliver(struct hub_port *p, uint64_t channel_id, struct message *m, enum hub_delivery delivery)
+void hub_port_deliver(struct hub_port *p, struct hub_local *local, struct message *m, enum hub_delivery delivery)
 {
     struct hub_fan fan = {.message = m, .delivery = delivery};
-    struct hub_local *local;
-    size_t delivered;
+    size_t delivered = local ? deliver_local(p, local, &fan) : deliver_all(p, &fan);
 
-    if (channel_id == HUB_CHANNEL_ID_ALL) {
-        delivered = deliver_all(p, &fan);
-    } else {
-        local = local_find(p, channel_id);
-        /* the last listener left while the message was on its way */
-        if (!local)
-            return;
-        delivered = deliver_local(p, local, &fan);
-    }
     if (!delivered)
         return;
     metrics_add(p->cells, HUB_METRIC_DELIVERIES, (int64_t)delivered);

@@ -81,16 +81,13 @@ struct hub_port_ops {
 struct hub_session {
     struct hub_port *port;
     const struct hub_sink_ops *sink;
-    struct list link;          /* the port's sessions */
-    struct list subscriptions; /* port_internal.h */
-    struct list requests;      /* that have not come back */
+    struct list link;                       /* the port's sessions */
+    struct list requests;                   /* that have not come back */
+    struct hub_subscription *subscriptions; /* port_internal.h */
+    struct hub_client *client;              /* what the hub keeps of it; NULL: closed */
     uint32_t open_requests;
     uint32_t rooms;
-    char id[ID_TEXT_SIZE + 1];
-    bool is_open, is_closed;
-    struct hub_client *client; /* what the hub keeps of it */
-    const char *names;         /* user, then device, each NUL-terminated; the client's */
-    uint16_t user_size, device_size;
+    bool is_open;
 };
 
 /** Before hub_start(). Borrows @ops. Belongs to the hub, freed by hub_free(). Return: 0, -ENOMEM. */
@@ -119,6 +116,8 @@ int hub_session_open(struct hub_session *s, struct hub_port *p, const struct hub
                      const struct hub_sink_ops *sink) base_must_check;
 /** Ends it; no call to the sink after this. The memory may be freed. */
 void hub_session_close(struct hub_session *s);
+/** Until it is closed, all three; the device is not set if there is none. */
+struct slice hub_session_id(const struct hub_session *s);
 struct slice hub_session_user(const struct hub_session *s);
 struct slice hub_session_device(const struct hub_session *s);
 

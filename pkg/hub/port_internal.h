@@ -3,25 +3,6 @@
 
 #include "hub/hub_internal.h"
 
-/**
- * struct hub_local - a channel with listeners on one loop
- *
- * Its listeners stand side by side, because a message walks over all of them. Removing swaps the last one in; while a
- * message is on its way through, removing leaves a hole instead, and the holes are closed behind it: so on_message may
- * end its own session and any other.
- */
-struct hub_local {
-    UT_hash_handle hh; /* port->locals, by id */
-    uint64_t id;
-    size_t count; /* entries, holes included */
-    size_t holes;
-    size_t capacity;
-    struct hub_listener {
-        struct hub_session *session; /* NULL: a hole */
-        struct hub_subscription *subscription;
-    } * entries;
-};
-
 /** A walk over the port's sessions; hub_session_close() moves it on. */
 struct hub_cursor {
     struct hub_cursor *outer;
@@ -36,19 +17,19 @@ struct hub_port {
     uint32_t index; /* in hub->doors */
     struct list sessions;
     size_t session_count;
-    struct hub_local *locals;     /* map */
     struct hub_local *delivering; /* a message is on its way through this one */
+    size_t holes;                 /* in it */
     struct hub_cursor *cursors;
     uint64_t relays; /* sent so far: they make relays' ids differ */
     struct metrics_cells *cells;
 };
 
 struct hub_port *hub_port_free(struct hub_port *p);
-/** A message of the hub reaches the loop. */
-void hub_port_deliver(struct hub_port *p, uint64_t channel_id, struct message *m, enum hub_delivery delivery);
-/** @s listens from now on. 0, -ENOMEM. */
-int hub_local_add(struct hub_port *p, struct hub_subscription *s) base_must_check;
-void hub_local_remove(struct hub_port *p, struct hub_subscription *s);
+/** A message of the hub reaches the loop; @local NULL: for all sessions. */
+void hub_port_deliver(struct hub_port *p, struct hub_local *local, struct message *m, enum hub_delivery delivery);
+/** @sub listens from now on. 0, -ENOMEM. */
+int hub_local_add(struct hub_session *s, struct hub_subscription *sub) base_must_check;
+void hub_local_remove(struct hub_port *p, struct hub_session *s, struct hub_subscription *sub);
 void hub_port_link_session(struct hub_port *p, struct hub_session *s);
 void hub_port_unlink_session(struct hub_port *p, struct hub_session *s);
 

@@ -23,20 +23,21 @@
 
 #define CONTENT_TYPE_ONLINE SLICE_LITERAL("application/vnd.warren.online+json")
 
-enum member_news { MEMBER_NO_NEWS, MEMBER_JOINED, MEMBER_LEFT };
+enum member_news { MEMBER_NO_NEWS, MEMBER_JOINED, MEMBER_LEFT, MEMBER_NEWS };
 
 /** A user in a room: present (connections > 0), or gone and not yet told. */
 struct hub_member {
-    UT_hash_handle hh; /* hub->members, by room and user */
-    struct list link;  /* room->members while present */
-    struct list news_link;
-    enum member_news news;
+    struct list link; /* room->members[news] */
     uint32_t connections;
-    size_t user_size;
-    char key[]; /* the channel's id, 8 bytes, then the user */
+    uint8_t news; /* enum member_news */
+    uint8_t user_size;
+    struct hub_room *room; /* with @user the key in hub->members */
+    char user[];
 };
+static_assert(offsetof(struct hub_member, user) == offsetof(struct hub_member, room) + sizeof(struct hub_room *),
+              "room and user are one key");
 
-#define KEY_MAX_BYTES (sizeof(uint64_t) + NAME_MAX_BYTES)
+#define KEY_MAX_BYTES (sizeof(struct hub_room *) + NAME_MAX_BYTES)
 
 struct hub_room {
     struct hub_channel *channel;
@@ -48,10 +49,9 @@ struct hub_room {
     bool is_flushing;
     bool is_lingering; /* empty and dirty */
     uint64_t connections, users;
-    struct list members;
-    struct list news; /* members that joined or left since the last event */
-    uint64_t joined, left;
-    uint64_t unnamed; /* left, and forgotten by name */
+    struct list members[MEMBER_NEWS]; /* by what of them was not told yet */
+    uint64_t joined, left;            /* how many have such news */
+    uint64_t unnamed;                 /* left, and forgotten by name */
 };
 
 /** One statement of a room. */
@@ -63,7 +63,8 @@ struct room_flush {
     bool wants_event;
     int put_result;
     char name[NAME_MAX_BYTES];
-    struct slice names[]; /* the roster; texts behind */
+    char *texts;          /* of the roster */
+    struct slice names[]; /* the roster */
 };
 
 /** An online event on its way. */
@@ -73,79 +74,72 @@ struct room_signal {
 
 static struct slice member_user(const struct hub_member *m)
 {
-    return slice_make(m->key + sizeof(uint64_t), m->user_size);
+    return slice_make(m->user, m->user_size);
 }
 
-static unsigned member_key(const struct hub_room *room, struct slice user, char key[KEY_MAX_BYTES])
+static struct slice member_key(const void *object)
 {
-    assert(user.size <= NAME_MAX_BYTES);
-    memcpy(key, &room->channel->id, sizeof(uint64_t));
-    memcpy(key + sizeof(uint64_t), user.data, user.size);
-    return (unsigned)(sizeof(uint64_t) + user.size);
+    const struct hub_member *m = object;
+
+    return slice_make(&m->room, sizeof(struct hub_room *) + m->user_size);
 }
 
 static struct hub_member *member_find(struct hub *h, const struct hub_room *room, struct slice user)
 {
     char key[KEY_MAX_BYTES];
-    unsigned size = member_key(room, user, key);
-    struct hub_member *m = NULL;
 
-    HASH_FIND(hh, h->members, key, size, m);
-    return m;
+    assert(user.size <= NAME_MAX_BYTES);
+    memcpy(key, &room, sizeof(struct hub_room *));
+    memcpy(key + sizeof(struct hub_room *), user.data, user.size);
+    return table_find(&h->members, slice_make(key, sizeof(struct hub_room *) + user.size));
 }
 
-static struct hub_member *member_new(struct hub *h, const struct hub_room *room, struct slice user)
+static struct hub_member *member_new(struct hub *h, struct hub_room *room, struct slice user)
 {
-    struct hub_member *m = calloc(1, sizeof(*m) + sizeof(uint64_t) + user.size);
-    char key[KEY_MAX_BYTES];
-    unsigned size = member_key(room, user, key);
+    struct hub_member *m = calloc(1, sizeof(*m) + user.size);
 
     if (!m)
         return NULL;
-    memcpy(m->key, key, size);
-    m->user_size = user.size;
-    list_init(&m->link);
-    list_init(&m->news_link);
-    HASH_ADD_KEYPTR(hh, h->members, m->key, size, m);
-    if (!MAP_ADDED(m)) {
+    m->room = room;
+    m->user_size = (uint8_t)user.size;
+    memcpy(m->user, user.data, user.size);
+    if (table_add(&h->members, m) < 0) {
         free(m);
         return NULL;
     }
+    list_init(&m->link);
+    list_append(&room->members[MEMBER_NO_NEWS], &m->link);
     return m;
 }
 
 static void member_free(struct hub *h, struct hub_member *m)
 {
-    HASH_DEL(h->members, m);
+    table_remove(&h->members, m);
     list_remove(&m->link);
-    list_remove(&m->news_link);
     free(m);
 }
 
-static void member_set_news(struct hub_room *room, struct hub_member *m, enum member_news news)
+static void member_set_news(struct hub_member *m, enum member_news news)
 {
+    struct hub_room *room = m->room;
+
     room->joined -= m->news == MEMBER_JOINED;
     room->left -= m->news == MEMBER_LEFT;
     room->joined += news == MEMBER_JOINED;
     room->left += news == MEMBER_LEFT;
-    list_remove(&m->news_link);
-    m->news = news;
-    if (news != MEMBER_NO_NEWS)
-        list_append(&room->news, &m->news_link);
+    m->news = (uint8_t)news;
+    list_remove(&m->link);
+    list_append(&room->members[news], &m->link);
 }
 
 /** All has been told. */
 static void room_forget_news(struct hub *h, struct hub_room *room)
 {
-    list_for_each_safe (it, &room->news) {
-        struct hub_member *m = container_of(it, struct hub_member, news_link);
-        bool is_gone = m->news == MEMBER_LEFT;
-
-        member_set_news(room, m, MEMBER_NO_NEWS);
-        if (is_gone)
-            member_free(h, m);
-    }
-    room->unnamed = 0;
+    list_for_each_safe (it, &room->members[MEMBER_JOINED])
+        member_set_news(container_of(it, struct hub_member, link), MEMBER_NO_NEWS);
+    list_for_each_safe (it, &room->members[MEMBER_LEFT])
+        member_free(h, container_of(it, struct hub_member, link));
+    room->left = room->unnamed = 0;
 }
 
 /* ---- dirt ---- */
@@ -218,8 +212,7 @@ int hub_room_enter(struct hub *h, struct hub_room *room, struct slice user)
     room->connections++;
     if (is_new) {
         room->users++;
-        list_append(&room->members, &m->link);
-        member_set_news(room, m, m->news == MEMBER_LEFT ? MEMBER_NO_NEWS : MEMBER_JOINED);
+        member_set_news(m, m->news == MEMBER_LEFT ? MEMBER_NO_NEWS : MEMBER_JOINED);
     }
     room_changed(h, room, is_new);
     return 0;
@@ -236,12 +229,11 @@ void hub_room_exit(struct hub *h, struct hub_room *room, struct slice user)
     is_last = m->connections == 0;
     if (is_last) {
         room->users--;
-        list_remove(&m->link);
         if (m->news == MEMBER_JOINED) {
-            member_set_news(room, m, MEMBER_NO_NEWS);
+            member_set_news(m, MEMBER_NO_NEWS);
             member_free(h, m);
         } else if (room->left < HUB_LEFT_NAMES_MAX) {
-            member_set_news(room, m, MEMBER_LEFT);
+            member_set_news(m, MEMBER_LEFT);
         } else {
             room->unnamed++;
             member_free(h, m);
@@ -254,8 +246,12 @@ uint64_t hub_room_users(const struct hub_room *room, struct slice *names, size_t
 {
     size_t count = 0;
 
-    for (struct list *it = room->members.next; it != &room->members && count < limit; it = it->next)
-        names[count++] = member_user(container_of(it, struct hub_member, link));
+    for (enum member_news news = MEMBER_NO_NEWS; news <= MEMBER_JOINED; news++) {
+        const struct list *members = &room->members[news];
+
+        for (struct list *it = members->next; it != members && count < limit; it = it->next)
+            names[count++] = member_user(container_of(it, struct hub_member, link));
+    }
     *ret_name_count = count;
     return room->users;
 }
@@ -264,17 +260,12 @@ uint64_t hub_room_users(const struct hub_room *room, struct slice *names, size_t
 
 static void write_names(struct json_writer *w, const struct hub_room *room, enum member_news news, uint64_t limit)
 {
+    const struct list *members = &room->members[news];
     uint64_t named = 0;
 
     json_write_array_begin(w);
-    for (struct list *it = room->news.next; it != &room->news && named < limit; it = it->next) {
-        const struct hub_member *m = container_of(it, struct hub_member, news_link);
-
-        if (m->news != news)
-            continue;
-        json_write_string(w, member_user(m));
-        named++;
-    }
+    for (struct list *it = members->next; it != members && named < limit; it = it->next, named++)
+        json_write_string(w, member_user(container_of(it, struct hub_member, link)));
     json_write_array_end(w);
 }
 
@@ -301,7 +292,7 @@ static struct message *event_message(struct hub *h, struct hub_room *room, uint6
     char id[ID_TEXT_SIZE + 1];
     struct message fields = {
         .kind = MESSAGE_KIND_SIGNAL,
-        .channel = slice_make(room->channel->name, room->channel->name_size),
+        .channel = hub_channel_name(room->channel),
         .time_ms = clock_realtime_ms(),
         .content_type = CONTENT_TYPE_ONLINE,
     };
@@ -356,6 +347,7 @@ static void flush_end(struct room_flush *f, bool is_done)
     struct hub_room *room = f->room;
     bool wants_event = f->wants_event;
 
+    free(f->texts);
     free(f);
     h->flushes--;
     room->is_flushing = false;
@@ -403,13 +395,19 @@ static struct room_flush *flush_new(struct hub *h, struct hub_room *room)
     struct room_flush *f;
     char *texts;
 
-    for (struct list *it = room->members.next; it != &room->members && count < limit; it = it->next, count++)
-        bytes += container_of(it, struct hub_member, link)->user_size;
-    f = calloc(1, sizeof(*f) + count * sizeof(f->names[0]) + bytes);
+    if (limit > room->users)
+        limit = (size_t)room->users;
+    f = calloc(1, sizeof(*f) + limit * sizeof(f->names[0]));
     if (!f)
         return NULL;
-    texts = (char *)(f->names + count);
-    (void)hub_room_users(room, f->names, count, &count);
+    (void)hub_room_users(room, f->names, limit, &count);
+    for (size_t i = 0; i < count; i++)
+        bytes += f->names[i].size;
+    f->texts = texts = malloc(bytes + 1);
+    if (!texts) {
+        free(f);
+        return NULL;
+    }
     for (size_t i = 0; i < count; i++) {
         memcpy(texts, f->names[i].data, f->names[i].size);
         f->names[i].data = texts;
@@ -428,7 +426,7 @@ static int flush_start(struct hub *h, struct hub_room *room)
 
     if (!f)
         return -ENOMEM;
-    (void)channel_parse(slice_make(room->channel->name, room->channel->name_size), &name);
+    (void)channel_parse(hub_channel_name(room->channel), &name);
     memcpy(f->name, name.data, name.size);
     name.data = f->name;
     f->hub = h;
@@ -473,6 +471,11 @@ static void on_presence_timer(void *userdata)
     hub_presence_run(userdata);
 }
 
+void hub_presence_init(struct hub *h)
+{
+    h->members = TABLE_OF(member_key);
+}
+
 void hub_presence_start(struct hub *h)
 {
     loop_timer_init(&h->presence_timer, h->loop, on_presence_timer, h);
@@ -503,8 +506,8 @@ int hub_room_new(struct hub *h, struct hub_channel *c)
         return -ENOMEM;
     room->channel = c;
     list_init(&room->dirty_link);
-    list_init(&room->members);
-    list_init(&room->news);
+    for (size_t i = 0; i < MEMBER_NEWS; i++)
+        list_init(&room->members[i]);
     list_append(&h->rooms, &room->link);
     c->room = room;
     return 0;
@@ -512,7 +515,8 @@ int hub_room_new(struct hub *h, struct hub_channel *c)
 
 void hub_room_free(struct hub *h base_unused, struct hub_room *room)
 {
-    assert(list_is_empty(&room->members) && list_is_empty(&room->news));
+    for (size_t i = 0; i < MEMBER_NEWS; i++)
+        assert(list_is_empty(&room->members[i]));
     assert(!room->is_dirty && !room->is_flushing && !room->users && !room->connections);
     list_remove(&room->link);
     free(room);

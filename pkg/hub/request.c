@@ -63,10 +63,11 @@ void hub_request_send(struct hub_request *r, struct hub_session *s, struct slice
     hub_letter_to_hub(r->port->hub, &r->letter, hub_request_on_hub);
 }
 
-void hub_request_on_hub(struct hub_letter *letter)
+void hub_request_on_hub(struct loop_task *task)
 {
-    struct hub_request *r = container_of(letter, struct hub_request, letter);
-    struct hub *h = letter->hub;
+    base_cleanup(hub_unref_p)
+    struct hub *h = hub_of_letter(task);
+    struct hub_request *r = container_of(task, struct hub_request, letter.task);
 
     switch (r->kind) {
     case HUB_REQUEST_OPEN:
@@ -127,9 +128,11 @@ static bool is_of_port(const struct hub_request *r)
            r->kind == HUB_REQUEST_USER || r->kind == HUB_REQUEST_NODES;
 }
 
-static void on_answer(struct hub_letter *letter)
+static void on_answer(struct loop_task *task)
 {
-    struct hub_request *r = container_of(letter, struct hub_request, letter);
+    base_cleanup(hub_unref_p)
+    struct hub *h base_unused = hub_of_letter(task);
+    struct hub_request *r = container_of(task, struct hub_request, letter.task);
 
     if (is_of_port(r))
         port_on_answer(r);

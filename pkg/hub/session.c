@@ -1,27 +1,26 @@
 /*
  * Sessions on their loop.
  *
- * A subscription is in one of three states: asked for (on the session's list, no local channel), listening (local
- * channel set), or left before the answer came (session NULL; the answer to the join turns into a leave). A room counts
- * as joined from the moment it is asked for: the hub reads a loop's letters in order, so what a session sends behind
- * its join arrives behind it.
+ * A subscription is in one of three states: asked for (on the session's list), listening (there, and among the
+ * channel's listeners on this loop), or left before the answer came (the answer to the join turns into a leave). A room
+ * counts as joined from the moment it is asked for: the hub reads a loop's letters in order, so what a session sends
+ * behind its join arrives behind it.
  */
 #include "hub/port_internal.h"
 
-static struct hub_subscription *subscription_new(struct hub_session *s, enum channel_kind kind, struct slice name)
+/** @text: where the channel's name is put, with room for CHANNEL_MAX_BYTES; it has to stay until the answer comes. */
+static struct hub_subscription *subscription_new(struct hub_session *s, enum channel_kind kind, struct slice name,
+                                                 char *text)
 {
-    char storage[CHANNEL_MAX_BYTES];
-    struct slice channel = channel_format(kind, name, storage);
-    struct hub_subscription *sub = calloc(1, sizeof(*sub) + channel.size);
+    struct slice channel = channel_format(kind, name, text);
+    struct hub_subscription *sub = calloc(1, sizeof(*sub));
 
     if (!sub)
         return NULL;
     sub->client = s->client;
-    sub->session = s;
-    sub->kind = kind;
-    sub->name_size = channel.size;
-    memcpy(sub->name, channel.data, channel.size);
-    list_init(&sub->link);
+    sub->kind = (uint8_t)kind;
+    sub->name = text;
+    sub->name_size = (uint8_t)channel.size;
     return sub;
 }
 
@@ -30,38 +29,45 @@ static struct slice subscription_channel(const struct hub_subscription *sub)
     return slice_make(sub->name, sub->name_size);
 }
 
-static void subscription_attach(struct hub_subscription *sub)
+static void subscription_attach(struct hub_session *s, struct hub_subscription *sub)
 {
-    list_append(&sub->session->subscriptions, &sub->link);
-    sub->session->rooms += sub->kind == CHANNEL_KIND_ROOM;
+    sub->next = s->subscriptions;
+    s->subscriptions = sub;
+    s->rooms += sub->kind == CHANNEL_KIND_ROOM;
 }
 
 /** The session has it no more. If the hub has answered, the hub hears of it now, else when the answer comes. */
-static void subscription_end(struct hub_port *p, struct hub_subscription *sub)
+static void subscription_end(struct hub_session *s, struct hub_subscription *sub)
 {
-    sub->session->rooms -= sub->kind == CHANNEL_KIND_ROOM;
-    list_remove(&sub->link);
-    sub->session = NULL;
-    if (!sub->local)
+    struct hub_subscription **at = &s->subscriptions;
+
+    while (*at != sub)
+        at = &(*at)->next;
+    *at = sub->next;
+    s->rooms -= sub->kind == CHANNEL_KIND_ROOM;
+    sub->is_left = true;
+    if (!sub->is_listening)
         return;
-    hub_local_remove(p, sub);
-    hub_letter_to_hub(p->hub, &sub->letter, hub_client_on_leave);
+    hub_local_remove(s->port, s, sub);
+    hub_letter_to_hub(s->port->hub, &sub->letter, hub_client_on_leave);
 }
 
-/** The hub's answer has come. Return: 0: it listens; HUB_E_NOT_JOINED: left meanwhile; or why not. The subscription
- * lives after 0 only. */
-static int subscription_settle(struct hub_port *p, struct hub_subscription *sub, int result)
+/** The hub's answer has come. @s: NULL if it has ended. Return: 0: it listens; HUB_E_NOT_JOINED: left meanwhile; or why
+ * not. The subscription lives after 0 only. */
+static int subscription_settle(struct hub_port *p, struct hub_session *s, struct hub_subscription *sub, int result)
 {
     bool is_counted = result == 0;
 
-    if (!result && !sub->session)
+    if (!result) /* the name that was asked for goes with the request */
+        sub->name = sub->channel->name;
+    if (!result && sub->is_left)
         result = HUB_E_NOT_JOINED;
     if (!result)
-        result = hub_local_add(p, sub);
+        result = hub_local_add(s, sub);
     if (!result)
         return 0;
-    if (sub->session)
-        subscription_end(p, sub);
+    if (!sub->is_left)
+        subscription_end(s, sub);
     if (is_counted)
         hub_letter_to_hub(p->hub, &sub->letter, hub_client_on_leave);
     else
@@ -77,9 +83,7 @@ static struct hub_subscription *find_room(const struct hub_session *s, struct sl
     if (room.size > NAME_MAX_BYTES)
         return NULL;
     channel = channel_format(CHANNEL_KIND_ROOM, room, storage);
-    list_for_each (it, &s->subscriptions) {
-        struct hub_subscription *sub = container_of(it, struct hub_subscription, link);
-
+    for (struct hub_subscription *sub = s->subscriptions; sub; sub = sub->next) {
         if (slice_equal(subscription_channel(sub), channel))
             return sub;
     }
@@ -90,34 +94,36 @@ static struct hub_subscription *find_room(const struct hub_session *s, struct sl
 
 static struct hub_client *client_new(struct hub_session *s, const struct hub_session_info *info)
 {
-    struct hub_client *c = calloc(1, sizeof(*c) + info->user.size + 1 + info->device.size + 1);
+    struct hub_client *c = calloc(1, sizeof(*c) + info->user.size + info->device.size);
+    char id[ID_TEXT_SIZE + 1];
 
     if (!c)
         return NULL;
-    c->port_index = s->port->index;
-    memcpy(c->id, s->id, sizeof(c->id));
-    c->user_size = (uint16_t)info->user.size;
-    c->device_size = (uint16_t)info->device.size;
+    id_generate(id);
+    memcpy(c->id, id, sizeof(c->id));
+    c->port_index = (uint16_t)s->port->index;
+    c->user_size = (uint8_t)info->user.size;
+    c->device_size = (uint8_t)info->device.size;
     memcpy(c->names, info->user.data, info->user.size);
     if (info->device.size)
-        memcpy(c->names + info->user.size + 1, info->device.data, info->device.size);
+        memcpy(c->names + info->user.size, info->device.data, info->device.size);
     return c;
 }
 
 /** What a session has to have to begin; all or nothing. */
 static int session_prepare(struct hub_session *s, const struct hub_session_info *info, struct hub_request **ret_request)
 {
-    struct hub_request *r = hub_request_new(s->port, HUB_REQUEST_OPEN, 0);
+    struct hub_request *r = hub_request_new(s->port, HUB_REQUEST_OPEN, 2 * CHANNEL_MAX_BYTES);
 
     s->client = client_new(s, info);
     if (!r || !s->client)
         goto out_of_memory;
     r->listen.client = s->client;
-    r->listen.subscriptions[0] = subscription_new(s, CHANNEL_KIND_USER, info->user);
+    r->listen.subscriptions[0] = subscription_new(s, CHANNEL_KIND_USER, info->user, r->text);
     if (!r->listen.subscriptions[0])
         goto out_of_memory;
     if (slice_is_set(info->room)) {
-        r->listen.subscriptions[1] = subscription_new(s, CHANNEL_KIND_ROOM, info->room);
+        r->listen.subscriptions[1] = subscription_new(s, CHANNEL_KIND_ROOM, info->room, r->text + CHANNEL_MAX_BYTES);
         if (!r->listen.subscriptions[1])
             goto out_of_memory;
     }
@@ -141,17 +147,12 @@ int hub_session_open(struct hub_session *s, struct hub_port *p, const struct hub
 
     assert(info->user.size > 0 && info->user.size <= NAME_MAX_BYTES && info->device.size <= NAME_MAX_BYTES);
     *s = (struct hub_session){.port = p, .sink = sink};
-    list_init(&s->subscriptions);
     list_init(&s->requests);
-    id_generate(s->id);
     result = session_prepare(s, info, &r);
     if (result)
         return result;
-    s->names = s->client->names;
-    s->user_size = s->client->user_size;
-    s->device_size = s->client->device_size;
     for (size_t i = 0; i < BASE_ARRAY_SIZE(r->listen.subscriptions) && r->listen.subscriptions[i]; i++)
-        subscription_attach(r->listen.subscriptions[i]);
+        subscription_attach(s, r->listen.subscriptions[i]);
     hub_port_link_session(p, s);
     hub_request_send(r, s, SLICE_NONE);
     return 0;
@@ -168,11 +169,10 @@ void hub_session_close(struct hub_session *s)
     struct hub_port *p = s->port;
     bool is_opening = false;
 
-    assert(!s->is_closed);
-    s->is_closed = true;
+    assert(s->client);
     s->is_open = false;
-    while (!list_is_empty(&s->subscriptions))
-        subscription_end(p, container_of(s->subscriptions.next, struct hub_subscription, link));
+    while (s->subscriptions)
+        subscription_end(s, s->subscriptions);
     for (struct list *it; (it = list_pop(&s->requests));) {
         struct hub_request *r = container_of(it, struct hub_request, link);
 
@@ -185,18 +185,21 @@ void hub_session_close(struct hub_session *s)
     if (!is_opening)
         client_end(p, s->client);
     s->client = NULL;
-    s->names = NULL;
-    s->user_size = s->device_size = 0;
+}
+
+struct slice hub_session_id(const struct hub_session *s)
+{
+    return slice_make(s->client->id, ID_TEXT_SIZE);
 }
 
 struct slice hub_session_user(const struct hub_session *s)
 {
-    return slice_make(s->names, s->user_size);
+    return hub_client_user(s->client);
 }
 
 struct slice hub_session_device(const struct hub_session *s)
 {
-    return s->device_size ? slice_make(s->names + s->user_size + 1, s->device_size) : SLICE_NONE;
+    return hub_client_device(s->client);
 }
 
 /* ---- rooms ---- */
@@ -217,16 +220,16 @@ int hub_session_join(struct hub_session *s, struct slice room, bool has_since ba
         hub_request_send(r, s, tag);
         return 0;
     }
-    r = hub_request_new(s->port, HUB_REQUEST_JOIN, 0);
+    r = hub_request_new(s->port, HUB_REQUEST_JOIN, CHANNEL_MAX_BYTES);
     if (!r)
         return -ENOMEM;
     r->listen.client = s->client;
-    r->listen.subscriptions[0] = subscription_new(s, CHANNEL_KIND_ROOM, room);
+    r->listen.subscriptions[0] = subscription_new(s, CHANNEL_KIND_ROOM, room, r->text);
     if (!r->listen.subscriptions[0]) {
         hub_request_free(r);
         return -ENOMEM;
     }
-    subscription_attach(r->listen.subscriptions[0]);
+    subscription_attach(s, r->listen.subscriptions[0]);
     hub_request_send(r, s, tag);
     return 0;
 }
@@ -237,7 +240,7 @@ int hub_session_leave(struct hub_session *s, struct slice room)
 
     if (!sub)
         return HUB_E_NOT_JOINED;
-    subscription_end(s->port, sub);
+    subscription_end(s, sub);
     return 0;
 }
 
@@ -261,7 +264,8 @@ int hub_session_send(struct hub_session *s, struct slice room, const struct hub_
         return HUB_E_NOT_JOINED;
     envelope.channel = subscription_channel(sub);
     if (is_relay) {
-        int size = snprintf(id, sizeof(id), "%s/%llu", s->id, (unsigned long long)s->port->relays++);
+        int size = snprintf(id, sizeof(id), "%.*s/%llu", SLICE_PRINTF(hub_session_id(s)),
+                            (unsigned long long)s->port->relays++);
 
         envelope.id = slice_make(id, (size_t)size);
     }
@@ -306,7 +310,7 @@ static void on_opened(struct hub_request *r, struct hub_session *s)
 
     for (size_t i = 0; i < BASE_ARRAY_SIZE(r->listen.subscriptions); i++) {
         struct hub_subscription *sub = r->listen.subscriptions[i];
-        int settled = sub ? subscription_settle(r->port, sub, r->result) : HUB_E_NOT_JOINED;
+        int settled = sub ? subscription_settle(r->port, s, sub, r->result) : HUB_E_NOT_JOINED;
 
         if (!settled)
             states[count++] = (struct hub_channel_state){.channel = subscription_channel(sub)};
@@ -327,7 +331,7 @@ static void on_joined(struct hub_request *r, struct hub_session *s)
 {
     struct hub_subscription *sub = r->listen.subscriptions[0];
     struct hub_channel_state state = {0};
-    int result = subscription_settle(r->port, sub, r->result);
+    int result = subscription_settle(r->port, s, sub, r->result);
 
     if (!s)
         return;

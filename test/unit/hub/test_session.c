@@ -431,7 +431,7 @@ static void note_user(void *userdata, int result, const struct store_session *se
 
     assert_int_equal(result, 0);
     assert_int_equal(count, 1);
-    assert_true(slice_equal_text(sessions[0].session, a->session.id));
+    assert_true(slice_equal(sessions[0].session, hub_session_id(&a->session)));
     assert_true(slice_equal_text(sessions[0].node, WORLD_NODE));
     answered++;
 }
