@@ -137,7 +137,7 @@ int redis_append_send(struct redis_store *s, struct store_request *request)
     redis_command_add_number(c, leader->limits->length);
     redis_command_add_number(c, leader->limits->bytes);
     redis_command_add_number(c, leader->limits->age_ms);
-    redis_command_add_number(c, wants_interest ? s->expiry_ms : 0);
+    redis_command_add_number(c, wants_interest);
     add_message(s, leader);
     list_for_each (it, &request->mates) {
         add_message(s, append_from(it));
@@ -166,25 +166,34 @@ static bool take_positions(struct slice positions, struct store_request *leader)
     return is_good && !slice_is_set(positions);
 }
 
-/** The nodes of an answer, in @arena. Return: 0; -ENOMEM. */
-static int read_nodes(struct slice text, struct store_arena *arena, const struct slice **ret_nodes, size_t *ret_count)
+/**
+ * read_nodes() - now, node, when stated, node, when stated …: the nodes whose statement is not too old
+ *
+ * Return: 0; -EPROTO; -ENOMEM.
+ */
+static int read_nodes(struct slice text, uint64_t expiry_ms, struct store_arena *arena, const struct slice **ret_nodes,
+                      size_t *ret_count)
 {
-    struct slice *nodes;
-    size_t count = 0, room = 1;
+    struct slice *nodes, word, node;
+    uint64_t now_ms, stated_ms;
+    size_t count = 0;
 
-    for (size_t i = 0; i < text.size; i++)
-        room += text.data[i] == ' ';
-    nodes = store_arena_take(arena, room * sizeof(*nodes));
+    if (!slice_split(&text, ' ', &word) || !slice_to_uint64(word, INT64_MAX, &now_ms))
+        return -EPROTO;
+    nodes = store_arena_take(arena, (text.size / 4 + 1) * sizeof(*nodes)); /* each takes two words */
     if (!nodes)
         return -ENOMEM;
-    while (text.size > 0 && slice_split(&text, ' ', &nodes[count]))
-        count++;
+    while (count < STORE_NODES_MAX && text.size > 0 && slice_split(&text, ' ', &node) &&
+           slice_split(&text, ' ', &word)) {
+        if (slice_to_uint64(word, INT64_MAX, &stated_ms) && stated_ms + expiry_ms > now_ms)
+            nodes[count++] = node;
+    }
     *ret_nodes = nodes;
     *ret_count = count;
     return 0;
 }
 
-int redis_append_take(struct redis_store *s base_unused, struct store_request *request, const redisReply *reply)
+int redis_append_take(struct redis_store *s, struct store_request *request, const redisReply *reply)
 {
     base_cleanup(store_arena_deinit)
     struct store_arena arena = {0};
@@ -193,11 +202,15 @@ int redis_append_take(struct redis_store *s base_unused, struct store_request *r
     struct store_append *r = container_of(request, struct store_append, base);
     struct list mates;
     size_t count = 0;
+    int result;
 
     if (!slice_split(&text, '\n', &positions) || !take_positions(positions, request))
         return -EPROTO;
-    if (slice_is_set(text) && read_nodes(text, &arena, &nodes, &count) < 0)
-        return -ENOMEM;
+    if (slice_is_set(text)) {
+        result = read_nodes(text, s->expiry_ms, &arena, &nodes, &count);
+        if (result < 0)
+            return result;
+    }
     list_init(&mates);
     list_splice(&mates, &request->mates);
     for (;;) { /* once answered, an append may be gone */

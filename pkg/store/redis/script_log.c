@@ -33,9 +33,10 @@
     "end\n"
 
 /*
- * KEYS: log:{ch}, interest:{ch}, epoch, and for each message key:{ch}:…  ARGV: life, length, bytes or 0, age, expiry of
- * interest or 0 if it is not wanted, and for each message: age of the key, record. Answer: a text of positions, with =
- * before a repeated one, separated by spaces; then a line feed and the nodes, separated by spaces.
+ * KEYS: log:{ch}, interest:{ch}, epoch, and for each message key:{ch}:…  ARGV: life, length, bytes or 0, age, 1 if
+ * interest is wanted, else 0, and for each message: age of the key, record. Answer: a text of positions, with = before
+ * a repeated one, separated by spaces; then, if it is wanted, a line feed, now, and each node and when it stated its
+ * interest, separated by spaces. (The nodes have more time than the server to look which of them are too old.)
  *
  * What can fail by the key's type is read first, so that a refused script wrote nothing. `SET … NX GET` is the question
  * and the answer in one: the position is known beforehand, for the whole batch, from the last entry. Bytes are counted
@@ -93,11 +94,7 @@ const char redis_script_append[] =
     "local answer = table.concat(out, ' ')\n"
     "if all then\n"
     "  if not now then clock() end\n"
-    "  local nodes, since = {}, now - ARGV[5]\n"
-    "  for i = 1, math.min(#all, 2000), 2 do\n"
-    "    if tonumber(all[i + 1]) > since then nodes[#nodes + 1] = all[i] end\n"
-    "  end\n"
-    "  answer = answer .. '\\n' .. table.concat(nodes, ' ')\n"
+    "  answer = answer .. '\\n' .. now .. ' ' .. table.concat(all, ' ')\n"
     "end\n"
     "return answer\n";
 
