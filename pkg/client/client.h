@@ -26,13 +26,21 @@ struct client_socket_ops {
     void (*on_closed)(struct client_socket *c, unsigned code, unsigned http_status, struct slice text);
 };
 
+/** struct client_deflate - permessage-deflate for the sockets of one loop, all of which are freed before it */
+struct client_deflate;
+/** NULL: out of memory. */
+struct client_deflate *client_deflate_new(void) base_must_check;
+/** Accepts NULL, returns NULL. */
+struct client_deflate *client_deflate_free(struct client_deflate *d);
+
 struct client_socket_options {
     const char *url;         /* ws:// or wss:// with numeric host or localhost */
     const char *subprotocol; /* NULL: none */
     const char *headers;     /* further header lines, each ended by CRLF; NULL: none */
     struct net_tls *tls;     /* for wss; NULL: one that verifies nothing (tests, bench) is not assumed: wss needs it */
-    uint32_t max_message_bytes; /* 0: 16 MiB */
-    uint32_t timeout_ms;        /* connect and upgrade; 0: 10,000 */
+    struct client_deflate *deflate; /* offer compression; NULL: do not */
+    uint32_t max_message_bytes;     /* 0: 16 MiB */
+    uint32_t timeout_ms;            /* connect and upgrade; 0: 10,000 */
 };
 
 /** Begins to connect. Return: 0: on_open or on_closed will come; -EINVAL with *ret_error saying what is wrong with the

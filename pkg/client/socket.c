@@ -4,7 +4,7 @@
  */
 #include "base/log.h"
 #include "base/random.h"
-#include "client/client.h"
+#include "client/deflate_internal.h"
 #include "http/http.h"
 #include "http/url.h"
 
@@ -29,12 +29,14 @@ struct client_socket {
     struct ws_parser ws;
     const struct client_socket_ops *ops;
     void *userdata;
-    struct http_parser *http; /* until the upgrade */
-    struct buffer request;    /* until it is sent */
-    char *subprotocol;        /* the one asked for, until the upgrade; NULL: none */
+    struct http_parser *http;       /* until the upgrade */
+    struct buffer request;          /* until it is sent */
+    char *subprotocol;              /* the one asked for, until the upgrade; NULL: none */
+    struct client_deflate *deflate; /* compression was offered, later: negotiated; else NULL */
     struct loop_deadline deadline;
     struct loop *loop;
     enum state state;
+    unsigned window_bits; /* of what is compressed here */
     unsigned close_code;
     unsigned http_status;
     char accept[WS_ACCEPT_TEXT_SIZE + 1];
@@ -49,6 +51,8 @@ static void set_text(struct client_socket *c, const char *text)
 
 static int send_frame(struct client_socket *c, enum ws_opcode opcode, struct slice payload)
 {
+    bool is_compressed =
+        c->deflate && opcode < WS_OPCODE_CLOSE && client_deflate_message(c->deflate, c->window_bits, payload, &payload);
     size_t header_size = ws_header_size(payload.size, true);
     base_cleanup(net_frame_unref_p)
     struct net_frame *frame = net_frame_new(header_size + payload.size);
@@ -57,7 +61,7 @@ static int send_frame(struct client_socket *c, enum ws_opcode opcode, struct sli
     if (!frame)
         return -ENOMEM;
     random_bytes(key, sizeof(key));
-    (void)ws_header_write(frame->data, opcode, true, 0, payload.size, key);
+    (void)ws_header_write(frame->data, opcode, true, is_compressed ? WS_RSV1 : 0, payload.size, key);
     if (payload.size)
         memcpy(frame->data + header_size, payload.data, payload.size);
     ws_mask(frame->data + header_size, payload.size, key, 0);
@@ -125,6 +129,31 @@ static void feed_frames(struct client_socket *c, char *data, size_t size)
 }
 
 /** The response to the upgrade (section 4.1, the client's checks). Return: NULL, or what is wrong with it. */
+/** What the server answered to our offer, if we made one (RFC 7692 section 5.1). Return: NULL, or what is wrong with
+ * it. */
+static const char *take_extensions(struct client_socket *c, const struct http_message *m)
+{
+    struct ws_deflate_answer answer = {0};
+    struct ws_parser_options options = c->ws.options;
+    struct slice line;
+
+    for (size_t position = 0; http_message_each(m, "Sec-WebSocket-Extensions", &position, &line);)
+        if (ws_deflate_answer_read(&answer, c->deflate != NULL, line) != 0)
+            return c->deflate ? "the response has an extension that does not answer ours"
+                              : "the response has an extension that was not asked for";
+    if (answer.extensions == 0) {
+        c->deflate = NULL;
+        return NULL;
+    }
+    c->window_bits = answer.params.client_max_window_bits;
+    options.allowed_rsv = WS_RSV1;
+    options.inflate = &c->deflate->pool;
+    options.inflate_keeps_window = !answer.params.server_no_context_takeover;
+    options.inflate_window_bits = answer.params.server_max_window_bits;
+    ws_parser_init(&c->ws, &options);
+    return NULL;
+}
+
 static const char *check_response(const struct client_socket *c, const struct http_message *m)
 {
     struct slice subprotocol = http_message_header(m, "Sec-WebSocket-Protocol");
@@ -135,8 +164,6 @@ static const char *check_response(const struct client_socket *c, const struct ht
         return "the response lacks Upgrade: websocket";
     if (!slice_equal_text(http_message_header(m, "Sec-WebSocket-Accept"), c->accept))
         return "the response's Sec-WebSocket-Accept is wrong";
-    if (http_message_header_count(m, "Sec-WebSocket-Extensions") > 0)
-        return "the response has an extension that was not asked for";
     if (http_message_header_count(m, "Sec-WebSocket-Protocol") > 0 &&
         (!c->subprotocol || !slice_equal_text(subprotocol, c->subprotocol)))
         return "the response has a subprotocol that was not asked for";
@@ -155,6 +182,8 @@ static size_t feed_response(struct client_socket *c, char *data, size_t size)
     if (result == 0) {
         c->http_status = response->status == 101 ? 0 : response->status;
         fault = check_response(c, response);
+        if (!fault)
+            fault = take_extensions(c, response);
     } else if (result == HTTP_E_BAD) {
         (void)http_parser_error(c->http, &fault);
     } else {
@@ -250,6 +279,8 @@ static int write_request(struct client_socket *c, const struct client_socket_opt
             return -ENOMEM;
         buffer_printf(&c->request, "Sec-WebSocket-Protocol: %s\r\n", options->subprotocol);
     }
+    if (options->deflate)
+        buffer_append_text(&c->request, "Sec-WebSocket-Extensions: " WS_DEFLATE_OFFER "\r\n");
     if (options->headers)
         buffer_append_text(&c->request, options->headers);
     buffer_append_text(&c->request, "\r\n");
@@ -317,6 +348,7 @@ int client_socket_new(struct net_loop *n, const struct client_socket_options *op
 
     if (!c)
         return -ENOMEM;
+    c->deflate = options->deflate;
     c->ops = ops;
     c->userdata = userdata;
     c->loop = net_loop_loop(n);

@@ -4,6 +4,7 @@
  */
 #include "client/client.h"
 #include "support/alloc.h"
+#include "ws/deflate.h"
 
 #include "base/clock.h"
 
@@ -338,6 +339,90 @@ static void test_wrong_upgrades(void **state base_unused)
     }
 }
 
+/* ---- compression ---- */
+
+#define DEFLATE UPGRADE "Sec-WebSocket-Accept: %s\r\nSec-WebSocket-Extensions: "
+#define LONG_TEXT "the same again, the same again, the same again"
+
+/* RFC 7692: offered, answered, both ways; with takeover as the server likes, and a window of ours as it says. */
+static void test_deflate(void **state base_unused)
+{
+    static const struct {
+        const char *response;
+        bool keeps, is_none;
+    } rows[] = {
+        {DEFLATE "permessage-deflate\r\n\r\n", true, false},
+        {DEFLATE "permessage-deflate; server_no_context_takeover; client_no_context_takeover\r\n\r\n", false, false},
+        {DEFLATE "permessage-deflate; server_max_window_bits=9; client_max_window_bits=8\r\n\r\n", true, false},
+        {UPGRADE "Sec-WebSocket-Accept: %s\r\n\r\n", false, true},
+    };
+
+    for (size_t i = 0; i < 2 * BASE_ARRAY_SIZE(rows); i++) {
+        size_t row = i / 2;
+        struct server s = {.response = rows[row].response, .splits = i % 2 != 0};
+        struct user u = {.sends = LONG_TEXT};
+        struct client_deflate *deflate = client_deflate_new();
+        struct ws_inflate_pool pool = {0};
+        const struct ws_parser_options server_side = {
+            .expect_masked = true, .allowed_rsv = WS_RSV1, .max_message_bytes = 1000, .inflate = &pool};
+        struct ws_parser p;
+        struct ws_event e;
+        size_t n;
+
+        /* Section 7.2.3.2, or the first message twice */
+        if (rows[row].is_none) {
+            s.frames = "\x81\x05Hello\x81\x05Hello" CLOSE_1000;
+            s.frames_size = 18;
+        } else if (rows[row].keeps) {
+            s.frames = "\xc1\x07\xf2\x48\xcd\xc9\xc9\x07\x00\xc1\x05\xf2\x00\x11\x00\x00" CLOSE_1000;
+            s.frames_size = 20;
+        } else {
+            s.frames = "\xc1\x07\xf2\x48\xcd\xc9\xc9\x07\x00\xc1\x07\xf2\x48\xcd\xc9\xc9\x07\x00" CLOSE_1000;
+            s.frames_size = 22;
+        }
+        assert_non_null(deflate);
+        converse_with(&s, &u, (struct client_socket_options){.deflate = deflate});
+        assert_string_equal(u.text, "");
+        assert_string_equal(messages_of(&u), "Hello|Hello|");
+        assert_non_null(
+            strstr(s.request, "\r\nSec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"));
+        ws_parser_init(&p, &server_side);
+        assert_int_equal(ws_parser_feed(&p, (char *)s.got, s.got_size, &n, &e), 0);
+        assert_true(slice_equal_text(e.payload, LONG_TEXT));
+        assert_int_equal(e.rsv, rows[row].is_none ? 0 : WS_RSV1);
+        ws_parser_deinit(&p);
+        ws_inflate_pool_deinit(&pool);
+        user_end(&u);
+        client_deflate_free(deflate);
+    }
+}
+
+static void test_wrong_answers_to_deflate(void **state base_unused)
+{
+    static const char *const rows[] = {
+        DEFLATE "foo\r\n\r\n",
+        DEFLATE "permessage-deflate; foo\r\n\r\n",
+        DEFLATE "permessage-deflate; client_max_window_bits\r\n\r\n",
+        DEFLATE "permessage-deflate; server_max_window_bits=7\r\n\r\n",
+        DEFLATE "permessage-deflate; server_no_context_takeover; server_no_context_takeover\r\n\r\n",
+        DEFLATE "permessage-deflate\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n",
+        DEFLATE "permessage-deflate;\r\n\r\n",
+    };
+
+    for (size_t i = 0; i < BASE_ARRAY_SIZE(rows); i++) {
+        struct server s = {.response = rows[i]};
+        struct user u = {0};
+        struct client_deflate *deflate = client_deflate_new();
+
+        assert_non_null(deflate);
+        converse_with(&s, &u, (struct client_socket_options){.deflate = deflate});
+        assert_int_equal(u.opened, 0);
+        assert_string_equal(u.text, "the response has an extension that does not answer ours");
+        user_end(&u);
+        client_deflate_free(deflate);
+    }
+}
+
 /* With a length, chunked, and up to the end of the stream. */
 static void test_refusals(void **state base_unused)
 {
@@ -651,6 +736,8 @@ int main(void)
         cmocka_unit_test(test_byte_by_byte),
         cmocka_unit_test(test_subprotocol_and_headers),
         cmocka_unit_test(test_wrong_upgrades),
+        cmocka_unit_test(test_deflate),
+        cmocka_unit_test(test_wrong_answers_to_deflate),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_no_upgrade),
         cmocka_unit_test(test_nobody_listens),
