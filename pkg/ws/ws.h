@@ -58,17 +58,17 @@ size_t ws_close_payload(unsigned code, struct slice reason, char ret_payload[WS_
 /* ---- frames in ---- */
 
 struct ws_parser_options {
-    bool expect_masked;  /* a server's side: unmasked frames are refused; false: masked ones are (section 5.1) */
-    uint8_t allowed_rsv; /* RSV bits that an extension negotiated; 0 */
-    uint32_t max_message_bytes;
-    uint32_t max_fragments; /* frames of one message; 0: no limit */
     /**
      * permessage-deflate (ws/deflate.h), with WS_RSV1 in allowed_rsv: messages are inflated with this and come out as
      * they were before they were compressed. NULL: a message with a reserved bit comes out as it came.
      */
     struct ws_inflate_pool *inflate;
-    uint8_t inflate_window_bits; /* of the sender */
-    bool inflate_keeps_window;   /* context takeover: from the first compressed message on an inflater is held */
+    uint32_t max_message_bytes;
+    uint32_t max_fragments;    /* frames of one message; 0: no limit */
+    bool expect_masked;        /* a server's side: unmasked frames are refused; false: masked ones are (section 5.1) */
+    uint8_t allowed_rsv;       /* RSV bits that an extension negotiated; 0 */
+    bool inflate_keeps_window; /* context takeover: from the first compressed message on an inflater is held */
+    uint8_t inflate_window_bits; /* of a sender that keeps its window */
 };
 
 enum ws_event_type {
