@@ -54,6 +54,10 @@ class Pane {
     this.requests = new Map();
     this.nextId = 1;
     this.users = new Set();
+    this.joinedMeanwhile = new Set(); // while the list is being read, whose answer may be older
+    this.allNamed = false;
+    this.peopleTimer = 0;
+    this.atEnd = true;
     root.dataset.pane = key;
     root.setAttribute("aria-label", title);
     find(".title").textContent = title;
@@ -63,6 +67,16 @@ class Pane {
     this.people.setAttribute("aria-label", `People in the room, as ${title} sees it`);
     this.text.setAttribute("aria-label", `Message to send at ${title}`);
     this.url.value = url;
+    let size = "";
+    const sizeNow = () => `${this.log.clientWidth} ${this.log.clientHeight}`;
+    this.log.addEventListener("scroll", () => {
+      if (size !== sizeNow()) return; // not the reader scrolls but the layout
+      this.atEnd = this.log.scrollHeight - this.log.scrollTop - this.log.clientHeight < 40;
+    });
+    new ResizeObserver(() => {
+      size = sizeNow();
+      this.scrollToEnd();
+    }).observe(this.log);
     this.composer.addEventListener("submit", (event) => {
       event.preventDefault();
       this.sendText();
@@ -85,10 +99,14 @@ class Pane {
   }
 
   append(entry) {
-    const atEnd = this.log.scrollHeight - this.log.scrollTop - this.log.clientHeight < 40;
     this.log.append(entry);
     while (this.log.childElementCount > LOG_ENTRIES) this.log.firstElementChild.remove();
-    if (atEnd) this.log.scrollTop = this.log.scrollHeight;
+    this.scrollToEnd();
+  }
+
+  /** Whoever reads further up stays there. */
+  scrollToEnd() {
+    if (this.atEnd) this.log.scrollTop = this.log.scrollHeight;
   }
 
   connect(room, name) {
@@ -96,6 +114,7 @@ class Pane {
     this.name = name;
     this.retryMs = RETRY_FIRST_MS;
     this.log.replaceChildren();
+    this.atEnd = true;
     this.open();
   }
 
@@ -105,6 +124,7 @@ class Pane {
     this.socket = null;
     this.requests.clear();
     this.users.clear();
+    this.allNamed = false;
     this.showPeople(null);
     if (socket) socket.close(1000);
   }
@@ -181,32 +201,42 @@ class Pane {
   }
 
   /** All pages of who is here; later events say what changes. */
-  readPeople(after) {
+  readPeople(after, users = new Set()) {
     const members = { room: this.room, limit: PEOPLE_SHOWN };
     if (after !== undefined) members.after = after;
+    else this.joinedMeanwhile.clear();
     this.request("online", members, (page) => {
-      if (after === undefined) this.users.clear();
-      for (const user of page.users) this.users.add(user);
+      for (const user of page.users) users.add(user);
+      if (page.next !== undefined && users.size < PEOPLE_SHOWN) {
+        this.readPeople(page.next, users);
+        return;
+      }
+      this.users = new Set([...users, ...this.joinedMeanwhile]);
+      this.allNamed = page.next === undefined;
       this.showPeople(page.count);
-      if (page.next !== undefined && this.users.size < PEOPLE_SHOWN) this.readPeople(page.next);
     });
   }
 
   online(frame) {
     if (frame.room !== this.room) return;
-    for (const user of frame.left || []) this.users.delete(user);
-    for (const user of frame.joined || []) this.users.add(user);
+    for (const user of frame.joined) {
+      this.users.add(user);
+      this.joinedMeanwhile.add(user);
+    }
     this.showPeople(frame.count);
-    // Not everyone was named: ask, but not all clients at the same moment.
-    if (frame.more > 0 && this.users.size < PEOPLE_SHOWN) {
-      const socket = this.socket;
-      setTimeout(() => {
-        if (socket === this.socket) this.readPeople();
-      }, Math.random() * 2000);
+    // Who left one node may be on another one still, and not everyone was named: ask, but not all clients at the same moment.
+    const pause = frame.more > 0 ? 2000 : 400;
+    if ((frame.more > 0 || frame.left.length > 0) && !this.peopleTimer) {
+      this.peopleTimer = setTimeout(() => {
+        this.peopleTimer = 0;
+        if (this.socket && this.state.dataset.state === "on") this.readPeople();
+      }, Math.random() * pause);
     }
   }
 
-  showPeople(count) {
+  /** The count is a sum over the nodes, where someone with panes on two stands twice; names, once all are known, do not lie. */
+  showPeople(sum) {
+    const count = this.allNamed && sum !== null ? this.users.size : sum;
     const names = [...this.users].sort((a, b) => a.localeCompare(b)).slice(0, PEOPLE_SHOWN);
     const entries = names.map((name) => element("li", name === this.name ? "self" : "", name));
     if (count !== null && count > names.length) entries.push(element("li", "rest", `and ${count - names.length} more`));
