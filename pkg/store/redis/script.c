@@ -70,9 +70,13 @@ static const char seen[] =
                      "for i = 1, #a do a[i] = a[i] + b[i] + c[i] > 0 and '1' or '0' end\n"
                      "return table.concat(a)\n";
 
+/** A full Redis refuses what grows (OOM). The lease is a few bytes a node, and without it every node would look dead.
+ */
+#define ALSO_WHEN_FULL "#!lua flags=allow-oom\n"
+
 /* KEYS: nodes  ARGV: node, incarnation, lease ms, JSON, ms for which ended entries are kept. Answer: 1, or 0 if taken.
  */
-static const char lease_put[] = REDIS_SCRIPT_NOW STAMP("until") READ
+static const char lease_put[] = ALSO_WHEN_FULL REDIS_SCRIPT_NOW STAMP("until") READ
     "local old = redis.call('HGET', KEYS[1], ARGV[1])\n"
     "if old then\n"
     "  local holder, finish = read(old)\n"
@@ -83,9 +87,9 @@ static const char lease_put[] = REDIS_SCRIPT_NOW STAMP("until") READ
     "return 1\n";
 
 /* KEYS: nodes  ARGV: node, incarnation. Answer: 1, or 0 if it was another's. */
-static const char lease_release[] = READ "local old = redis.call('HGET', KEYS[1], ARGV[1])\n"
-                                         "if not old or read(old) ~= ARGV[2] then return 0 end\n"
-                                         "return redis.call('HDEL', KEYS[1], ARGV[1])\n";
+static const char lease_release[] = ALSO_WHEN_FULL READ "local old = redis.call('HGET', KEYS[1], ARGV[1])\n"
+                                                        "if not old or read(old) ~= ARGV[2] then return 0 end\n"
+                                                        "return redis.call('HDEL', KEYS[1], ARGV[1])\n";
 
 /* KEYS: nodes  ARGV: nodes at most, ms for which ended entries are kept. Answer: now as text, then values. */
 static const char nodes_read[] =
