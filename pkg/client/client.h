@@ -18,6 +18,8 @@ struct client_socket_ops {
     void (*on_open)(struct client_socket *c);
     /** A whole message; valid during the call. */
     void (*on_message)(struct client_socket *c, enum ws_opcode opcode, struct slice payload);
+    /** A ping came and was answered. May be NULL. */
+    void (*on_ping)(struct client_socket *c);
     /**
      * It is over (also when it never opened). @code: the peer's close code, WS_CLOSE_ABNORMAL without one.
      * @http_status: of a refused upgrade, else 0. @text: reason or error, valid during the call. The owner may free it
@@ -52,6 +54,10 @@ void *client_socket_userdata(const struct client_socket *c);
 bool client_socket_is_open(const struct client_socket *c);
 /** Masked, as a client must. 0; -ENOTCONN; -ENOMEM. */
 int client_socket_send(struct client_socket *c, enum ws_opcode opcode, struct slice payload);
+/** One frame of a message, for those who try what a peer makes of fragments: the first bears the opcode, the others
+ * WS_OPCODE_CONTINUATION, the last @fin; control frames (ping, pong) may stand between. Not compressed. 0; -ENOTCONN;
+ * -ENOMEM. */
+int client_socket_send_frame(struct client_socket *c, enum ws_opcode opcode, bool fin, struct slice payload);
 /** Close handshake, then on_closed. */
 void client_socket_close(struct client_socket *c, unsigned code);
 /** At once; on_closed still comes. */

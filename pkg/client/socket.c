@@ -49,10 +49,11 @@ static void set_text(struct client_socket *c, const char *text)
         (void)snprintf(c->text, sizeof(c->text), "%s", text);
 }
 
-static int send_frame(struct client_socket *c, enum ws_opcode opcode, struct slice payload)
+static int send_frame(struct client_socket *c, enum ws_opcode opcode, bool fin, struct slice payload)
 {
+    bool is_whole = fin && (opcode == WS_OPCODE_TEXT || opcode == WS_OPCODE_BINARY); /* fragments go as they are */
     bool is_compressed =
-        c->deflate && opcode < WS_OPCODE_CLOSE && client_deflate_message(c->deflate, c->window_bits, payload, &payload);
+        c->deflate && is_whole && client_deflate_message(c->deflate, c->window_bits, payload, &payload);
     size_t header_size = ws_header_size(payload.size, true);
     base_cleanup(net_frame_unref_p)
     struct net_frame *frame = net_frame_new(header_size + payload.size);
@@ -61,7 +62,7 @@ static int send_frame(struct client_socket *c, enum ws_opcode opcode, struct sli
     if (!frame)
         return -ENOMEM;
     random_bytes(key, sizeof(key));
-    (void)ws_header_write(frame->data, opcode, true, is_compressed ? WS_RSV1 : 0, payload.size, key);
+    (void)ws_header_write(frame->data, opcode, fin, is_compressed ? WS_RSV1 : 0, payload.size, key);
     if (payload.size)
         memcpy(frame->data + header_size, payload.data, payload.size);
     ws_mask(frame->data + header_size, payload.size, key, 0);
@@ -74,7 +75,7 @@ static void send_close(struct client_socket *c, unsigned code, struct slice reas
     size_t size = ws_close_payload(code, reason, payload);
 
     c->state = STATE_CLOSING;
-    (void)send_frame(c, WS_OPCODE_CLOSE, slice_make(payload, size));
+    (void)send_frame(c, WS_OPCODE_CLOSE, true, slice_make(payload, size));
 }
 
 static void on_event(struct client_socket *c, const struct ws_event *event)
@@ -84,7 +85,9 @@ static void on_event(struct client_socket *c, const struct ws_event *event)
         c->ops->on_message(c, event->opcode, event->payload);
         break;
     case WS_EVENT_PING:
-        (void)send_frame(c, WS_OPCODE_PONG, event->payload);
+        (void)send_frame(c, WS_OPCODE_PONG, true, event->payload);
+        if (c->ops->on_ping)
+            c->ops->on_ping(c);
         break;
     case WS_EVENT_PONG:
         break;
@@ -378,7 +381,12 @@ bool client_socket_is_open(const struct client_socket *c)
 
 int client_socket_send(struct client_socket *c, enum ws_opcode opcode, struct slice payload)
 {
-    return client_socket_is_open(c) ? send_frame(c, opcode, payload) : -ENOTCONN;
+    return client_socket_send_frame(c, opcode, true, payload);
+}
+
+int client_socket_send_frame(struct client_socket *c, enum ws_opcode opcode, bool fin, struct slice payload)
+{
+    return client_socket_is_open(c) ? send_frame(c, opcode, fin, payload) : -ENOTCONN;
 }
 
 void client_socket_close(struct client_socket *c, unsigned code)

@@ -135,13 +135,14 @@ struct user {
     struct loop *loop;
     struct net_loop *net;
     struct client_socket *socket;
-    unsigned opened, closed;
+    unsigned opened, closed, pinged;
     enum ws_opcode opcodes[8];
     struct buffer messages; /* each followed by '|' */
     unsigned count;
     unsigned code, http_status;
     char text[256];
-    const char *sends;  /* when open */
+    const char *sends; /* when open */
+    bool sends_fragments;
     unsigned closes_at; /* message at which it closes; 0: never */
     bool aborts_at_open;
     bool closes_at_open;
@@ -155,6 +156,12 @@ static void on_open(struct client_socket *c)
     assert_true(client_socket_is_open(c));
     if (u->sends)
         assert_int_equal(client_socket_send(c, WS_OPCODE_TEXT, slice_from(u->sends)), 0);
+    if (u->sends_fragments) {
+        assert_int_equal(client_socket_send_frame(c, WS_OPCODE_TEXT, false, SLICE_LITERAL("ab")), 0);
+        assert_int_equal(client_socket_send_frame(c, WS_OPCODE_PING, true, SLICE_LITERAL("?")), 0);
+        assert_int_equal(client_socket_send_frame(c, WS_OPCODE_CONTINUATION, false, SLICE_LITERAL("")), 0);
+        assert_int_equal(client_socket_send_frame(c, WS_OPCODE_CONTINUATION, true, SLICE_LITERAL("c")), 0);
+    }
     if (u->closes_at_open)
         client_socket_close(c, 1000);
     if (u->aborts_at_open)
@@ -175,6 +182,11 @@ static void on_message(struct client_socket *c, enum ws_opcode opcode, struct sl
         client_socket_close(c, 1000);
 }
 
+static void on_ping(struct client_socket *c)
+{
+    ((struct user *)client_socket_userdata(c))->pinged++;
+}
+
 static void on_closed(struct client_socket *c, unsigned code, unsigned http_status, struct slice text)
 {
     struct user *u = client_socket_userdata(c);
@@ -189,7 +201,8 @@ static void on_closed(struct client_socket *c, unsigned code, unsigned http_stat
     loop_stop(u->loop);
 }
 
-static const struct client_socket_ops ops = {.on_open = on_open, .on_message = on_message, .on_closed = on_closed};
+static const struct client_socket_ops ops = {
+    .on_open = on_open, .on_message = on_message, .on_ping = on_ping, .on_closed = on_closed};
 
 static void user_begin(struct user *u)
 {
@@ -233,16 +246,21 @@ static const char *messages_of(const struct user *u)
 }
 
 /** What the client sent, unmasked: a frame of at most 125 bytes at @offset. Return: where the next one begins. */
-static size_t expect_frame(struct server *s, size_t offset, unsigned opcode, struct slice payload)
+static size_t expect_fragment(struct server *s, size_t offset, unsigned first_byte, struct slice payload)
 {
     uint8_t *frame = s->got + offset;
 
     assert_true(s->got_size >= offset + 6 + payload.size);
-    assert_int_equal(frame[0], 0x80 | opcode);
+    assert_int_equal(frame[0], first_byte);
     assert_int_equal(frame[1], 0x80 | payload.size); /* masked, section 5.1 */
     for (size_t i = 0; i < payload.size; i++)
         assert_int_equal((uint8_t)(frame[6 + i] ^ frame[2 + i % 4]), (uint8_t)payload.data[i]);
     return offset + 6 + payload.size;
+}
+
+static size_t expect_frame(struct server *s, size_t offset, unsigned opcode, struct slice payload)
+{
+    return expect_fragment(s, offset, 0x80 | opcode, payload);
 }
 
 #define FRAMES(literal) .frames = (literal), .frames_size = sizeof(literal) - 1
@@ -540,9 +558,25 @@ static void test_ping_is_answered_with_its_payload(void **state base_unused)
 
     converse(&s, &u);
     assert_int_equal(u.count, 0);
+    assert_int_equal(u.pinged, 2);
     next = expect_frame(&s, 0, 10, SLICE_LITERAL(""));
     next = expect_frame(&s, next, 10, SLICE_LITERAL("ping"));
     assert_int_equal(expect_frame(&s, next, 8, SLICE_LITERAL("\x03\xe8")), s.got_size);
+    user_end(&u);
+}
+
+static void test_fragments_out(void **state base_unused)
+{
+    struct server s = {FRAMES(CLOSE_1000)};
+    struct user u = {.sends_fragments = true};
+    size_t next;
+
+    converse(&s, &u);
+    next = expect_fragment(&s, 0, 0x01, SLICE_LITERAL("ab"));
+    next = expect_fragment(&s, next, 0x89, SLICE_LITERAL("?"));
+    next = expect_fragment(&s, next, 0x00, SLICE_LITERAL(""));
+    next = expect_fragment(&s, next, 0x80, SLICE_LITERAL("c"));
+    expect_frame(&s, next, 8, SLICE_LITERAL("\x03\xe8"));
     user_end(&u);
 }
 
@@ -744,6 +778,7 @@ int main(void)
         cmocka_unit_test(test_wrong_urls),
         cmocka_unit_test(test_fragments),
         cmocka_unit_test(test_ping_is_answered_with_its_payload),
+        cmocka_unit_test(test_fragments_out),
         cmocka_unit_test(test_servers_that_break_rules),
         cmocka_unit_test(test_close_with_reason),
         cmocka_unit_test(test_close_without_code),
