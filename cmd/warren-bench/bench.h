@@ -14,6 +14,7 @@ struct bench_scenario {
     int (*run)(int argc, char **argv);
 };
 
-extern const struct bench_scenario scenario_replay;
+extern const struct bench_scenario scenario_fanout, scenario_latency, scenario_idle, scenario_storm, scenario_verify,
+    scenario_limit, scenario_replay;
 
 #endif

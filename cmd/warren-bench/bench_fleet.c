@@ -3,11 +3,13 @@
 #include "base/clock.h"
 
 #define CLOSE_PATIENCE_MS 3000
+#define CONNECTS_PER_TURN 64 /* so that those that are there already are read from meanwhile */
 
 struct bench_fleet {
     const struct bench_fleet_ops *ops;
     void *userdata;
     struct net_loop *net;
+    struct net_tls *tls;
     const struct bench_nodes *nodes;
     double rate;
     uint32_t timeout_ms;
@@ -50,6 +52,14 @@ static void on_message(struct client_socket *c, enum ws_opcode opcode, struct sl
     m->fleet->ops->on_message(m, opcode, payload);
 }
 
+static void on_ping(struct client_socket *c)
+{
+    struct bench_member *m = client_socket_userdata(c);
+
+    if (m->fleet->ops->on_ping)
+        m->fleet->ops->on_ping(m);
+}
+
 static void on_closed(struct client_socket *c, unsigned code, unsigned http_status, struct slice text)
 {
     struct bench_member *m = client_socket_userdata(c);
@@ -63,7 +73,7 @@ static void on_closed(struct client_socket *c, unsigned code, unsigned http_stat
 }
 
 static const struct client_socket_ops socket_ops = {
-    .on_open = on_open, .on_message = on_message, .on_closed = on_closed};
+    .on_open = on_open, .on_message = on_message, .on_ping = on_ping, .on_closed = on_closed};
 
 /** Whatever prevents it is told like a connection that failed. */
 static void member_connect(struct bench_member *m)
@@ -79,6 +89,8 @@ static void member_connect(struct bench_member *m)
     f->ops->path(f->userdata, m->index, &url);
     result = buffer_error(&url);
     options.url = url.data;
+    if (slice_starts_with(f->nodes->urls[m->node], SLICE_LITERAL("wss://")))
+        options.tls = f->tls;
     if (!result)
         result = client_socket_new(f->net, &options, &socket_ops, m, &error, &m->socket);
     buffer_deinit(&url);
@@ -92,7 +104,7 @@ static void member_connect(struct bench_member *m)
 
 static uint64_t due_ns(const struct bench_fleet *f, size_t index)
 {
-    return f->start_ns + (uint64_t)((double)index * 1e9 / f->rate);
+    return f->rate > 0 ? f->start_ns + (uint64_t)((double)index * 1e9 / f->rate) : f->start_ns;
 }
 
 /** Connects those that are due; what was late is caught up with. */
@@ -101,8 +113,15 @@ static void on_pace(void *userdata)
     struct bench_fleet *f = userdata;
     uint64_t now_ns = clock_monotonic_ns();
 
-    while (f->begun < f->count && !f->is_closing && due_ns(f, f->begun) <= now_ns)
-        member_connect(&f->members[f->begun++]);
+    for (size_t i = 0; i < CONNECTS_PER_TURN; i++) {
+        struct bench_member *m = &f->members[f->begun];
+
+        if (f->begun == f->count || f->is_closing || due_ns(f, f->begun) > now_ns)
+            break;
+        m->due_ns = f->rate > 0 ? due_ns(f, f->begun) : clock_monotonic_ns();
+        f->begun++;
+        member_connect(m);
+    }
     if (f->begun < f->count && !f->is_closing)
         bench_pacer_at(&f->pacer, due_ns(f, f->begun));
 }
@@ -145,6 +164,7 @@ int bench_fleet_new(struct net_loop *n, const struct bench_fleet_options *option
     f->userdata = userdata;
     f->net = n;
     f->nodes = options->nodes;
+    f->tls = options->tls;
     f->rate = options->rate;
     f->timeout_ms = options->timeout_ms;
     f->count = options->count;
@@ -189,6 +209,17 @@ size_t bench_fleet_open(const struct bench_fleet *f)
 int bench_member_send(struct bench_member *m, struct slice text)
 {
     return m->socket ? client_socket_send(m->socket, WS_OPCODE_TEXT, text) : -ENOTCONN;
+}
+
+void bench_member_reconnect(struct bench_member *m, size_t node)
+{
+    assert(!m->socket && node < m->fleet->nodes->count);
+    if (m->fleet->is_closing)
+        return;
+    m->was_open = false;
+    m->node = node;
+    m->due_ns = clock_monotonic_ns();
+    member_connect(m);
 }
 
 void bench_fleet_close(struct bench_fleet *f)

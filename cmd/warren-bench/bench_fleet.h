@@ -18,6 +18,7 @@ struct bench_member {
     struct client_socket *socket; /* NULL: not yet, or over */
     size_t index;
     size_t node;
+    uint64_t due_ns; /* when it was to connect; as fast as it goes: when it began to */
     bool was_open;
 };
 
@@ -33,6 +34,8 @@ struct bench_fleet_ops {
     void (*path)(void *userdata, size_t index, struct buffer *path);
     void (*on_open)(struct bench_member *m);
     void (*on_message)(struct bench_member *m, enum ws_opcode opcode, struct slice payload);
+    /** The node asked for a sign of life, and got it. May be NULL. */
+    void (*on_ping)(struct bench_member *m);
     /** It could not connect, or was disconnected; not called once bench_fleet_close() was. */
     void (*on_closed)(struct bench_member *m, const struct bench_end *end);
     /** After bench_fleet_close(): all are gone, the fleet may be freed. At the end of a turn. */
@@ -41,8 +44,9 @@ struct bench_fleet_ops {
 
 struct bench_fleet_options {
     const struct bench_nodes *nodes; /* outlives the fleet */
+    struct net_tls *tls;             /* for the wss:// ones among them; outlives the fleet */
     size_t count;
-    double rate;         /* connections a second */
+    double rate;         /* connections a second; 0: as fast as it goes */
     uint32_t timeout_ms; /* connect and upgrade */
 };
 
@@ -58,6 +62,8 @@ struct bench_member *bench_fleet_member(struct bench_fleet *f, size_t index);
 size_t bench_fleet_open(const struct bench_fleet *f);
 /** A text frame. 0; -ENOTCONN; -ENOMEM. */
 int bench_member_send(struct bench_member *m, struct slice text);
+/** A member whose on_closed has come connects again, now, to node number @node. */
+void bench_member_reconnect(struct bench_member *m, size_t node);
 /** Closes all with a close handshake; who does not answer in three seconds is dropped. */
 void bench_fleet_close(struct bench_fleet *f);
 

@@ -7,7 +7,9 @@
 #include <stdio.h>
 #include <sys/resource.h>
 
-static const struct bench_scenario *const scenarios[] = {&scenario_replay};
+static const struct bench_scenario *const scenarios[] = {
+    &scenario_fanout, &scenario_latency, &scenario_idle, &scenario_storm, &scenario_replay, &scenario_limit,
+};
 
 static void print_usage(FILE *out)
 {

@@ -14,27 +14,23 @@
 #include "base/clock.h"
 #include "base/random.h"
 
-#include <getopt.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
-#define TICK_MS 50
-#define PROGRESS_MS 1000
 #define START_DELAY_NS UINT64_C(100000000)
 
 static void set_phase(struct replay *r, enum replay_phase phase)
 {
     assert(phase > r->phase);
     r->phase = phase;
-    r->progress_ms = clock_monotonic_ms();
+    bench_stage_touch(&r->stage);
     switch (phase) {
     case REPLAY_CONNECTING:
     case REPLAY_SENDING:
     case REPLAY_DRAINING:
         break;
     case REPLAY_SETTLING:
-        r->settle_until_ms = clock_monotonic_ms() + (uint64_t)(r->options->settle_s * 1e3);
+        r->settle_until_ms = clock_monotonic_ms() + (uint64_t)(r->options->common.settle_s * 1e3);
         break;
     case REPLAY_CLOSING:
         bench_pacer_stop(&r->pacer);
@@ -43,16 +39,8 @@ static void set_phase(struct replay *r, enum replay_phase phase)
     }
 }
 
-/** The run cannot be made. */
-static void fail(struct replay *r, const char *format, ...) base_printf(2, 3);
-static void fail(struct replay *r, const char *format, ...)
+static void close_all(struct replay *r)
 {
-    va_list args;
-
-    va_start(args, format);
-    if (r->failure.size == 0)
-        buffer_vprintf(&r->failure, format, args);
-    va_end(args);
     if (r->phase < REPLAY_CLOSING)
         set_phase(r, REPLAY_CLOSING);
 }
@@ -76,7 +64,7 @@ static void send_comment(struct replay *r, size_t comment)
     json_write_object_begin(&w);
     json_write_member_uint64(&w, "id", comment);
     json_write_member_text(&w, "op", "send");
-    json_write_member_text(&w, "room", r->options->room);
+    json_write_member_text(&w, "room", r->options->common.room);
     json_write_name(&w, "data");
     json_write_raw(&w, replay_data(r, comment));
     json_write_object_end(&w);
@@ -98,7 +86,7 @@ static void on_pace(void *userdata)
         return;
     while (r->next < r->file.comment_count && r->due_ns[r->next] <= now_ns)
         send_comment(r, r->next++);
-    r->progress_ms = clock_monotonic_ms();
+    bench_stage_touch(&r->stage);
     if (r->next < r->file.comment_count)
         bench_pacer_at(&r->pacer, r->due_ns[r->next]);
     else
@@ -130,7 +118,8 @@ static int prepare_comments(struct replay *r)
 static void begin_sending(struct replay *r)
 {
     if (prepare_comments(r)) {
-        fail(r, "out of memory");
+        bench_stage_fail(&r->stage, "out of memory");
+        close_all(r);
         return;
     }
     set_phase(r, REPLAY_SENDING);
@@ -142,7 +131,7 @@ static void begin_sending(struct replay *r)
 static void take_welcome(struct replay *r, size_t viewer)
 {
     if (r->welcomed[viewer]) {
-        r->unexpected++;
+        r->stage.faults.unexpected++;
         return;
     }
     r->welcomed[viewer] = true;
@@ -189,23 +178,16 @@ static void take_message(struct replay *r, size_t viewer, const struct bench_eve
         return; /* of the inbox or of everybody: another's business */
     if (!data_number(event->data, &n) || n >= r->next || r->answers[n] == REPLAY_UNSENT ||
         r->answers[n] == REPLAY_REFUSED) {
-        r->unexpected++;
+        r->stage.faults.unexpected++;
         return;
     }
     sender = r->file.comments[n].sender;
     if (!slice_equal(event->data, replay_data(r, n)) || !is_from(r, event, sender))
-        r->corrupted++;
+        r->stage.faults.corrupted++;
     if (!bench_ledger_take(&r->ledger, viewer, sender, n))
         return;
     r->missing--;
     bench_histogram_add(r->latency, now_ns > r->due_ns[n] ? now_ns - r->due_ns[n] : 0);
-}
-
-static void take_refusal(struct replay *r, const struct bench_event *event)
-{
-    r->refused++;
-    if (r->refusal.size == 0)
-        json_string_decode(event->code, &r->refusal);
 }
 
 static void take_answer(struct replay *r, size_t viewer, const struct bench_event *event)
@@ -218,14 +200,14 @@ static void take_answer(struct replay *r, size_t viewer, const struct bench_even
         r->answers[event->id] = REPLAY_ACCEPTED;
         r->accepted++;
     } else if (event->kind == BENCH_EVENT_ERROR) {
-        take_refusal(r, event);
+        bench_stage_refused(&r->stage, event->code);
         if (is_ours) {
             r->answers[event->id] = REPLAY_REFUSED;
             r->missing -= r->ledger.viewers - r->ledger.arrived[event->id];
-            r->unexpected += r->ledger.arrived[event->id];
+            r->stage.faults.unexpected += r->ledger.arrived[event->id];
         }
     } else {
-        r->unexpected++;
+        r->stage.faults.unexpected++;
     }
 }
 
@@ -264,50 +246,40 @@ static void on_message(struct bench_member *m, enum ws_opcode opcode, struct sli
     if (r->phase == REPLAY_CLOSING)
         return;
     r->last_ns = a.now_ns;
-    r->progress_ms = a.now_ns / 1000000;
+    r->stage.progress_ms = a.now_ns / 1000000;
     if (opcode != WS_OPCODE_TEXT || !bench_event_each(payload, on_event, &a))
-        r->unexpected++;
+        r->stage.faults.unexpected++;
 }
 
 static void on_open(struct bench_member *m)
 {
-    ((struct replay *)bench_fleet_userdata(m->fleet))->progress_ms = clock_monotonic_ms();
+    bench_stage_touch(&((struct replay *)bench_fleet_userdata(m->fleet))->stage);
 }
 
 static void on_closed(struct bench_member *m, const struct bench_end *end)
 {
     struct replay *r = bench_fleet_userdata(m->fleet);
-    struct slice node = r->options->nodes.urls[m->node];
-    struct buffer why = {0};
 
-    buffer_printf(&why, "%.*s: %.*s", SLICE_PRINTF(node), SLICE_PRINTF(end->text));
-    if (end->http_status)
-        buffer_printf(&why, " (HTTP %u)", end->http_status);
-    else if (end->code != WS_CLOSE_ABNORMAL)
-        buffer_printf(&why, " (close code %u)", end->code);
-    if (m->was_open) {
-        r->disconnects++;
-        if (r->disconnect.size == 0)
-            buffer_append_slice(&r->disconnect, buffer_slice(&why));
+    if (r->phase > REPLAY_CONNECTING) {
+        bench_stage_lost(&r->stage, m, end);
+        return;
     }
     /* Without all its viewers the run cannot begin. */
-    if (r->phase == REPLAY_CONNECTING) {
-        r->is_unreachable = !m->was_open && end->http_status == 0;
-        fail(r, "%s", why.data ? why.data : "out of memory");
-    }
-    buffer_deinit(&why);
+    bench_stage_not_connected(&r->stage, m, end);
+    close_all(r);
 }
 
 static void on_path(void *userdata, size_t index, struct buffer *path)
 {
     struct replay *r = userdata;
 
-    bench_path_append(path, r->options->path_template, slice_from(r->options->room), r->file.senders[index]);
+    bench_path_append(path, r->options->common.path_template, slice_from(r->options->common.room),
+                      r->file.senders[index]);
 }
 
 static void on_finished(void *userdata)
 {
-    loop_stop(((struct replay *)userdata)->loop);
+    bench_stage_stop(&((struct replay *)userdata)->stage);
 }
 
 static const struct bench_fleet_ops fleet_ops = {
@@ -321,14 +293,17 @@ static const struct bench_fleet_ops fleet_ops = {
 /* ---- time ---- */
 
 /** Moves the run on when it is complete, or when nothing has come for too long. */
-static void judge(struct replay *r, uint64_t now_ms)
+static void on_tick(void *userdata, uint64_t now_ms)
 {
-    bool is_stuck = now_ms > r->progress_ms + (uint64_t)(r->options->timeout_s * 1e3);
+    struct replay *r = userdata;
+    bool is_stuck = bench_stage_is_stuck(&r->stage, now_ms);
 
     switch (r->phase) {
     case REPLAY_CONNECTING:
-        if (is_stuck)
-            fail(r, "only %zu of %zu viewers were welcomed", r->welcomed_count, r->ledger.viewers);
+        if (is_stuck) {
+            bench_stage_fail(&r->stage, "only %zu of %zu viewers were welcomed", r->welcomed_count, r->ledger.viewers);
+            close_all(r);
+        }
         break;
     case REPLAY_DRAINING:
         if (r->missing == 0 && r->answered == r->sent)
@@ -346,33 +321,19 @@ static void judge(struct replay *r, uint64_t now_ms)
     }
 }
 
-static void on_tick(void *userdata)
+/** The first time the sending stops and what is under way is waited for, the second time it ends. */
+static void on_interrupt(void *userdata, bool is_first)
 {
     struct replay *r = userdata;
-    uint64_t now_ms = clock_monotonic_ms();
 
-    if (now_ms >= r->reported_ms + PROGRESS_MS && r->phase != REPLAY_CLOSING) {
-        r->reported_ms = now_ms;
-        replay_print_progress(r);
-    }
-    judge(r, now_ms);
-    loop_timer_start(&r->tick, TICK_MS);
-}
-
-/** The first signal stops the sending and waits for what is under way, the second ends. */
-static void on_signal(void *userdata, int signal_number base_unused)
-{
-    struct replay *r = userdata;
-    bool is_first = !r->is_interrupted;
-
-    r->is_interrupted = true;
-    if (r->phase == REPLAY_CONNECTING)
-        fail(r, "interrupted");
-    else if (r->phase == REPLAY_SENDING && is_first)
+    if (r->phase == REPLAY_SENDING && is_first)
         set_phase(r, REPLAY_DRAINING);
-    else if (r->phase < REPLAY_CLOSING)
-        set_phase(r, REPLAY_CLOSING);
+    else
+        close_all(r);
 }
+
+static const struct bench_stage_ops stage_ops = {
+    .on_tick = on_tick, .on_interrupt = on_interrupt, .progress = replay_progress};
 
 /* ---- the run ---- */
 
@@ -385,45 +346,17 @@ static int make_tables(struct replay *r)
     r->data_ends = calloc(comments, sizeof(*r->data_ends));
     r->answers = calloc(comments, sizeof(*r->answers));
     r->latency = calloc(1, sizeof(*r->latency));
-    buffer_printf(&r->channel, "room:%s", r->options->room);
+    buffer_printf(&r->channel, "room:%s", r->options->common.room);
     if (!r->welcomed || !r->due_ns || !r->data_ends || !r->answers || !r->latency || buffer_error(&r->channel))
         return -ENOMEM;
     return bench_ledger_init(&r->ledger, viewers, viewers, comments);
 }
 
-static int make_loop(struct replay *r)
-{
-    static const int signals[] = {SIGINT, SIGTERM};
-    const struct bench_fleet_options fleet_options = {
-        .nodes = &r->options->nodes,
-        .count = r->file.sender_count,
-        .rate = r->options->connect_rate,
-        .timeout_ms = (uint32_t)(r->options->timeout_s * 1e3),
-    };
-    int result = loop_new("bench", &r->loop);
-
-    if (!result)
-        result = net_loop_new(r->loop, &r->net);
-    if (!result)
-        result = bench_pacer_init(&r->pacer, r->loop, on_pace, r);
-    if (!result)
-        loop_timer_init(&r->tick, r->loop, on_tick, r);
-    for (size_t i = 0; !result && i < BASE_ARRAY_SIZE(signals); i++)
-        result = loop_signal_new(r->loop, signals[i], on_signal, r, &r->signals[i]);
-    if (!result)
-        result = bench_fleet_new(r->net, &fleet_options, &fleet_ops, r, &r->fleet);
-    return result;
-}
-
 static void replay_deinit(struct replay *r)
 {
     bench_fleet_free(r->fleet);
-    for (size_t i = 0; i < BASE_ARRAY_SIZE(r->signals); i++)
-        loop_signal_free(r->signals[i]);
-    loop_timer_deinit(&r->tick);
     bench_pacer_deinit(&r->pacer);
-    net_loop_free(r->net);
-    loop_free(r->loop);
+    bench_stage_deinit(&r->stage);
     bench_ledger_deinit(&r->ledger);
     free(r->welcomed);
     free(r->due_ns);
@@ -432,15 +365,28 @@ static void replay_deinit(struct replay *r)
     free(r->latency);
     buffer_deinit(&r->channel);
     buffer_deinit(&r->data);
-    buffer_deinit(&r->refusal);
-    buffer_deinit(&r->disconnect);
-    buffer_deinit(&r->failure);
     replay_file_deinit(&r->file);
+}
+
+static int prepare(struct replay *r)
+{
+    int result = bench_stage_init(&r->stage, &r->options->common, &stage_ops, r);
+
+    if (!result)
+        result = make_tables(r);
+    if (!result)
+        result = bench_pacer_init(&r->pacer, r->stage.loop, on_pace, r);
+    if (!result)
+        result = bench_stage_fleet(&r->stage, r->file.sender_count, r->options->common.connect_rate, &fleet_ops, r,
+                                   &r->fleet);
+    if (result)
+        bench_stage_fail(&r->stage, "%s", strerror(-result));
+    return result;
 }
 
 static int replay_run(const struct replay_options *options)
 {
-    struct replay r = {.options = options, .progress_ms = clock_monotonic_ms()};
+    struct replay r = {.options = options};
     struct buffer error = {0};
     int result = replay_file_load(options->path, &r.file, &error);
 
@@ -450,123 +396,56 @@ static int replay_run(const struct replay_options *options)
         return BENCH_USAGE;
     }
     buffer_deinit(&error);
-    r.checks_sender = strstr(options->path_template, "{user}") != NULL;
-    result = make_tables(&r);
-    if (!result)
-        result = make_loop(&r);
-    if (result) {
-        (void)fprintf(stderr, "warren-bench: %s\n", strerror(-result));
+    r.checks_sender = strstr(options->common.path_template, "{user}") != NULL;
+    if (prepare(&r)) {
+        (void)fprintf(stderr, "warren-bench: %s\n", r.stage.failure.data ? r.stage.failure.data : "out of memory");
         result = BENCH_FAILED;
     } else {
-        r.reported_ms = clock_monotonic_ms();
-        loop_timer_start(&r.tick, TICK_MS);
-        loop_run(r.loop);
+        bench_stage_run(&r.stage);
         result = replay_report(&r);
     }
     replay_deinit(&r);
     return result;
 }
 
-/* ---- arguments ---- */
+static const struct bench_option rows[] = {
+    {"speed", BENCH_OPTION_NUMBER, offsetof(struct replay_options, speed), 0.001, 1e6, "N",
+     "how many times faster than recorded", 0},
+};
 
-static void print_usage(FILE *out)
-{
-    (void)fputs(
-        "Usage: warren-bench replay FILE --nodes URL[,URL]... [OPTION]...\n"
-        "Sends a recorded conversation again, everybody on a WebSocket of their own, and checks that each\n"
-        "viewer gets each comment exactly once, unchanged, each sender's in their order.\n"
-        "\n"
-        "FILE has lines of: milliseconds, tab, sender, tab, text (- is standard input).\n"
-        "\n"
-        "  --nodes URLS          the nodes, ws://host:port separated by commas; senders take turns over them\n"
-        "  --speed N             how many times faster than recorded (default: 1)\n"
-        "  --room R              the room (default: a fresh one)\n"
-        "  --path-template PATH  (default: /websocket/{room}/{user})\n"
-        "  --connect-rate N      connections begun a second (default: 500)\n"
-        "  --timeout S           give up after so many seconds in which nothing comes (default: 10)\n"
-        "  --settle S            how long to look out for duplicates at the end (default: 1)\n"
-        "  --json                print the report as one JSON object\n"
-        "  --help                print this, and end\n"
-        "\n"
-        "Latency counts from the time at which a comment was to be sent. Ctrl-C stops the sending; again, it ends.\n"
-        "Exit codes: 0 all arrived; 1 something was lost, doubled, disordered, changed, refused, or somebody was\n"
-        "disconnected, or the run was interrupted; 2 usage; 3 a node does not answer.\n",
-        out);
-}
-
-static int usage_error(const char *option, const char *expected)
-{
-    (void)fprintf(stderr, "warren-bench replay: %s: %s\nTry: warren-bench replay --help\n", option, expected);
-    return BENCH_USAGE;
-}
-
-enum { OPTION_NODES = 1, OPTION_SPEED, OPTION_ROOM, OPTION_TEMPLATE, OPTION_RATE, OPTION_TIMEOUT, OPTION_SETTLE };
-
-/** One option of getopt's. Return: NULL, or what was expected. */
-static const char *take_option(struct replay_options *o, int option)
-{
-    switch (option) {
-    case OPTION_NODES:
-        return bench_nodes_parse(optarg, &o->nodes);
-    case OPTION_SPEED:
-        return bench_number_parse(optarg, 0.001, 1e6, &o->speed) ? NULL : "expected a number from 0.001 to 1000000";
-    case OPTION_ROOM:
-        o->room = optarg;
-        return optarg[0] && strlen(optarg) <= 128 ? NULL : "expected a name of 1 to 128 bytes";
-    case OPTION_TEMPLATE:
-        o->path_template = optarg;
-        return optarg[0] == '/' ? NULL : "expected a path that begins with /";
-    case OPTION_RATE:
-        return bench_number_parse(optarg, 1, 1e6, &o->connect_rate) ? NULL : "expected a number from 1 to 1000000";
-    case OPTION_TIMEOUT:
-        return bench_number_parse(optarg, 0.1, 3600, &o->timeout_s) ? NULL : "expected seconds from 0.1 to 3600";
-    case OPTION_SETTLE:
-        return bench_number_parse(optarg, 0, 3600, &o->settle_s) ? NULL : "expected seconds from 0 to 3600";
-    default:
-        o->json = true;
-        return NULL;
-    }
-}
+static const struct bench_arguments arguments = {
+    .scenario = "replay",
+    .operand = "FILE",
+    .about = "Sends a recorded conversation again, everybody on a WebSocket of their own, and checks that each\n"
+             "viewer gets each comment exactly once, unchanged, each sender's in their order.\n\n"
+             "FILE has lines of: milliseconds, tab, sender, tab, text (- is standard input).",
+    .ending =
+        "Latency counts from the time at which a comment was to be sent. Ctrl-C stops the sending; again, it ends.",
+    .parts = BENCH_PART_NODES | BENCH_PART_RATE,
+    .rows = rows,
+    .count = BASE_ARRAY_SIZE(rows),
+};
 
 static int run(int argc, char **argv)
 {
-    static const struct option table[] = {
-        {"nodes", required_argument, NULL, OPTION_NODES},
-        {"speed", required_argument, NULL, OPTION_SPEED},
-        {"room", required_argument, NULL, OPTION_ROOM},
-        {"path-template", required_argument, NULL, OPTION_TEMPLATE},
-        {"connect-rate", required_argument, NULL, OPTION_RATE},
-        {"timeout", required_argument, NULL, OPTION_TIMEOUT},
-        {"settle", required_argument, NULL, OPTION_SETTLE},
-        {"json", no_argument, NULL, 'j'},
-        {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0},
-    };
     struct replay_options o = {
-        .path_template = "/websocket/{room}/{user}", .speed = 1, .connect_rate = 500, .timeout_s = 10, .settle_s = 1};
+        .common = {.path_template = "/websocket/{room}/{user}",
+                   .connect_rate = 500,
+                   .timeout_s = 10,
+                   .settle_s = 1,
+                   .pin = BENCH_NO_CPU},
+        .speed = 1,
+    };
     char room[sizeof("replay-") + ID_TEXT_SIZE] = "replay-";
-    const char *expected;
-    int option, index = 0;
+    int result;
 
     id_generate(room + strlen(room));
-    o.room = room;
-    while ((option = getopt_long(argc, argv, "h", table, &index)) != -1) {
-        if (option == 'h') {
-            print_usage(stdout);
-            return BENCH_OK;
-        }
-        if (option == '?')
-            return usage_error(argv[optind - 1], "no such option, or it needs a value");
-        expected = take_option(&o, option);
-        if (expected)
-            return usage_error(table[index].name, expected);
-    }
-    if (optind + 1 != argc)
-        return usage_error("FILE", "expected one file");
-    if (o.nodes.count == 0)
-        return usage_error("--nodes", "expected the nodes' URLs");
-    o.path = argv[optind];
-    return replay_run(&o);
+    o.common.room = room;
+    result = bench_options_parse(&arguments, argc, argv, &o, &o.path);
+    if (result == BENCH_PARSED)
+        result = replay_run(&o);
+    bench_options_deinit(&o.common);
+    return result;
 }
 
 const struct bench_scenario scenario_replay = {
