@@ -292,6 +292,7 @@ int memory_store_new(struct loop *owner, const struct store_identity *identity, 
     memcpy(s->node_text, identity->node, node_size + 1);
     s->node = slice_make(s->node_text, node_size);
     list_init(&s->queue);
+    memory_presence_init(s);
     list_init(&s->release.link);
     list_init(&s->log_turns);
     list_init(&s->mark_turns);

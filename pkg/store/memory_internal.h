@@ -1,6 +1,7 @@
 #ifndef STORE_MEMORY_INTERNAL_H
 #define STORE_MEMORY_INTERNAL_H
 
+#include "base/table.h"
 #include "store/arena.h"
 #include "store/memory.h"
 #include "store/store_internal.h"
@@ -27,7 +28,7 @@ struct memory_store {
     uint64_t incarnation, slot_ms, expiry_ms;
     struct memory_slot slots[STORE_SEEN_SLOTS];
     struct memory_lease *leases;
-    struct memory_user *users;
+    struct table sessions, users;
     struct memory_room *rooms;
     struct memory_log *logs;
     struct list log_turns; /* of struct memory_log, in the order in which they are looked at for their end */
@@ -54,6 +55,7 @@ void memory_slot_clear(struct memory_slot *slot);
 int memory_lease_set(struct memory_store *s, const struct store_lease *lease);
 void memory_release_run(struct memory_store *s);
 void memory_nodes_read_run(struct memory_store *s, struct store_nodes_read *r);
+void memory_presence_init(struct memory_store *s);
 int memory_session_put_run(struct memory_store *s, const struct store_session_put *r);
 void memory_user_read_run(struct memory_store *s, struct store_user_read *r);
 int memory_room_put_run(struct memory_store *s, const struct store_room_put *r);

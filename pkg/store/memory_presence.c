@@ -1,5 +1,6 @@
 /*
- * Leases, sessions and rooms in memory. Every entry is a copy with an arena of its own.
+ * Leases, sessions and rooms in memory, each a copy: of sessions, which are many, one allocation each; of the others
+ * with an arena of its own.
  */
 #include "base/map.h"
 #include "store/memory_internal.h"
@@ -11,18 +12,21 @@ struct memory_lease {
     struct store_arena arena;
 };
 
+/** There may be very many of these two. */
 struct memory_session {
-    UT_hash_handle hh; /* by session.session */
-    struct store_session session;
+    struct list link; /* user->sessions */
+    struct memory_user *user;
+    int64_t since_ms;
     uint64_t stated_ms;
-    struct store_arena arena;
+    uint8_t device_size;
+    uint8_t id_size;
+    char text[]; /* the id, by which s->sessions finds it, then the device */
 };
 
 struct memory_user {
-    UT_hash_handle hh;
-    struct memory_session *sessions;
-    size_t size;
-    char name[];
+    struct list sessions;
+    uint8_t size;
+    char name[]; /* by which s->users finds it */
 };
 
 struct memory_room {
@@ -140,44 +144,41 @@ void memory_nodes_read_run(struct memory_store *s, struct store_nodes_read *r)
 
 /* ---- sessions ---- */
 
-static struct memory_session *session_free(struct memory_session *m)
+static struct slice session_id(const void *object)
 {
-    if (!m)
-        return NULL;
-    store_arena_deinit(&m->arena);
-    free(m);
-    return NULL;
-}
-BASE_DEFINE_CLEANUP(struct memory_session *, session_free)
+    const struct memory_session *m = object;
 
-static void session_drop(struct memory_user *user, struct memory_session *m)
-{
-    HASH_DEL(user->sessions, m);
-    session_free(m);
+    return slice_make(m->text, m->id_size);
 }
 
-static struct memory_user *user_find(const struct memory_store *s, struct slice name)
+static struct slice user_name(const void *object)
 {
-    struct memory_user *found;
+    const struct memory_user *user = object;
 
-    HASH_FIND(hh, s->users, name.data, name.size, found);
-    return found;
+    return slice_make(user->name, user->size);
+}
+
+void memory_presence_init(struct memory_store *s)
+{
+    s->sessions = TABLE_OF(session_id);
+    s->users = TABLE_OF(user_name);
 }
 
 /** The user, made if there is none; NULL when out of memory. */
 static struct memory_user *user_get(struct memory_store *s, struct slice name)
 {
-    struct memory_user *user = user_find(s, name);
+    struct memory_user *user = table_find(&s->users, name);
 
+    assert(name.size <= UINT8_MAX);
     if (user)
         return user;
     user = calloc(1, sizeof(*user) + name.size);
     if (!user)
         return NULL;
-    user->size = name.size;
+    list_init(&user->sessions);
+    user->size = (uint8_t)name.size;
     memcpy(user->name, name.data, name.size);
-    HASH_ADD_KEYPTR(hh, s->users, user->name, user->size, user);
-    if (MAP_ADDED(user))
+    if (table_add(&s->users, user) == 0)
         return user;
     free(user);
     return NULL;
@@ -186,90 +187,141 @@ static struct memory_user *user_get(struct memory_store *s, struct slice name)
 /** Frees a user without sessions. */
 static void user_settle(struct memory_store *s, struct memory_user *user)
 {
-    if (user->sessions)
+    if (!list_is_empty(&user->sessions))
         return;
-    HASH_DEL(s->users, user);
+    table_remove(&s->users, user);
     free(user);
 }
 
-static struct memory_session *session_copy(const struct store_session *session)
+/** Its user may go with it. */
+static void session_drop(struct memory_store *s, struct memory_session *m)
 {
-    base_cleanup(session_free_p)
-    struct memory_session *copy = calloc(1, sizeof(*copy));
+    struct memory_user *user = m->user;
 
-    if (!copy)
+    table_remove(&s->sessions, m);
+    list_remove(&m->link);
+    free(m);
+    user_settle(s, user);
+}
+
+static struct memory_session *session_new(struct memory_user *user, const struct store_session *session)
+{
+    struct slice id = session->session, device = session->device;
+    struct memory_session *m = malloc(sizeof(*m) + id.size + device.size);
+
+    assert(id.size <= UINT8_MAX && device.size <= UINT8_MAX);
+    if (!m)
         return NULL;
-    copy->session.since_ms = session->since_ms;
-    copy->session.session = store_arena_copy(&copy->arena, session->session);
-    if (slice_is_set(session->device))
-        copy->session.device = store_arena_copy(&copy->arena, session->device);
-    if (!slice_is_set(copy->session.session) || slice_is_set(copy->session.device) != slice_is_set(session->device))
-        return NULL;
-    return base_take(copy);
+    *m = (struct memory_session){
+        .user = user, .since_ms = session->since_ms, .id_size = (uint8_t)id.size, .device_size = (uint8_t)device.size};
+    memcpy(m->text, id.data, id.size);
+    if (device.size > 0)
+        memcpy(m->text + id.size, device.data, device.size);
+    return m;
+}
+
+static struct slice session_device(const struct memory_session *m)
+{
+    return m->device_size ? slice_make(m->text + m->id_size, m->device_size) : SLICE_NONE;
+}
+
+static bool is_same(const struct memory_session *m, const struct store_session *session)
+{
+    return m->since_ms == session->since_ms && slice_equal(user_name(m->user), session->user) &&
+           slice_equal(session_device(m), session->device);
 }
 
 /** Return: 0, STORE_E_UNAVAILABLE. */
-static int session_set(struct memory_store *s, struct memory_user *user, const struct store_session *session)
+static int session_set(struct memory_store *s, const struct store_session *session)
 {
-    struct memory_session *old, *added = session_copy(session);
+    struct memory_session *m = table_find(&s->sessions, session->session);
+    struct memory_user *user;
 
-    if (!added)
-        return STORE_E_UNAVAILABLE;
-    added->stated_ms = memory_now_ms(s);
-    HASH_FIND(hh, user->sessions, session->session.data, session->session.size, old);
-    if (old)
-        session_drop(user, old);
-    HASH_ADD_KEYPTR(hh, user->sessions, added->session.session.data, added->session.session.size, added);
-    if (MAP_ADDED(added))
+    if (m && is_same(m, session)) {
+        m->stated_ms = memory_now_ms(s);
         return 0;
-    session_free(added);
-    return STORE_E_UNAVAILABLE;
+    }
+    if (m)
+        session_drop(s, m);
+    user = user_get(s, session->user);
+    if (!user)
+        return STORE_E_UNAVAILABLE;
+    m = session_new(user, session);
+    if (!m || table_add(&s->sessions, m) < 0) {
+        free(m);
+        user_settle(s, user);
+        return STORE_E_UNAVAILABLE;
+    }
+    m->stated_ms = memory_now_ms(s);
+    list_append(&user->sessions, &m->link);
+    return 0;
 }
 
 int memory_session_put_run(struct memory_store *s, const struct store_session_put *r)
 {
-    struct memory_user *user = r->is_end ? user_find(s, r->session.user) : user_get(s, r->session.user);
     struct memory_session *m;
-    int result = 0;
 
-    if (!user)
-        return r->is_end ? 0 : STORE_E_UNAVAILABLE;
-    if (r->is_end) {
-        HASH_FIND(hh, user->sessions, r->session.session.data, r->session.session.size, m);
-        if (m)
-            session_drop(user, m);
-    } else {
-        result = session_set(s, user, &r->session);
+    if (!r->is_end)
+        return session_set(s, &r->session);
+    m = table_find(&s->sessions, r->session.session);
+    if (m)
+        session_drop(s, m);
+    return 0;
+}
+
+static size_t user_list(struct memory_store *s, struct memory_user *user, struct store_session *sessions)
+{
+    size_t count = 0;
+
+    list_for_each (it, &user->sessions) {
+        const struct memory_session *m = container_of(it, struct memory_session, link);
+
+        if (count == STORE_SESSIONS_MAX)
+            break;
+        if (memory_now_ms(s) - m->stated_ms > s->expiry_ms)
+            continue;
+        sessions[count++] = (struct store_session){
+            .user = user_name(user),
+            .session = session_id(m),
+            .device = session_device(m),
+            .node = s->node,
+            .since_ms = m->since_ms,
+        };
     }
-    user_settle(s, user);
-    return result;
+    return count;
+}
+
+static void user_expire(struct memory_store *s, struct memory_user *user)
+{
+    list_for_each_safe (it, &user->sessions) {
+        struct memory_session *m = container_of(it, struct memory_session, link);
+        bool is_last = user->sessions.next == user->sessions.previous;
+
+        if (memory_now_ms(s) - m->stated_ms <= s->expiry_ms)
+            continue;
+        session_drop(s, m);
+        if (is_last)
+            return; /* the user went with it */
+    }
 }
 
 void memory_user_read_run(struct memory_store *s, struct store_user_read *r)
 {
-    struct memory_user *user = user_find(s, r->user);
+    struct memory_user *user = table_find(&s->users, r->user);
     base_cleanup(base_free_p)
     struct store_session *sessions = calloc(STORE_SESSIONS_MAX, sizeof(*sessions));
-    struct memory_session *m, *next;
     size_t count = 0;
 
     if (!sessions) {
         r->done(r, STORE_E_UNAVAILABLE, NULL, 0);
         return;
     }
-    if (user && is_leased(s)) {
-        HASH_ITER (hh, user->sessions, m, next) {
-            if (memory_now_ms(s) - m->stated_ms > s->expiry_ms) {
-                session_drop(user, m);
-            } else if (count < STORE_SESSIONS_MAX) {
-                sessions[count] = m->session;
-                sessions[count].user = r->user;
-                sessions[count++].node = s->node;
-            }
-        }
-        user_settle(s, user);
-    }
+    if (user && is_leased(s))
+        count = user_list(s, user, sessions);
     r->done(r, 0, sessions, count);
+    user = table_find(&s->users, r->user);
+    if (user)
+        user_expire(s, user);
 }
 
 /* ---- rooms ---- */
@@ -365,20 +417,20 @@ void memory_room_read_run(struct memory_store *s, struct store_room_read *r)
 
 void memory_presence_clear(struct memory_store *s)
 {
-    struct memory_session *session, *next_session;
     struct memory_lease *lease, *next_lease;
-    struct memory_user *user, *next_user;
+    size_t position = 0;
+    void *object;
     struct memory_room *room, *next_room;
 
     HASH_ITER (hh, s->leases, lease, next_lease) {
         lease_drop(s, lease);
     }
-    HASH_ITER (hh, s->users, user, next_user) {
-        HASH_ITER (hh, user->sessions, session, next_session) {
-            session_drop(user, session);
-        }
-        user_settle(s, user);
-    }
+    while ((object = table_next(&s->sessions, &position)))
+        free(object);
+    table_deinit(&s->sessions);
+    for (position = 0; (object = table_next(&s->users, &position));)
+        free(object);
+    table_deinit(&s->users);
     HASH_ITER (hh, s->rooms, room, next_room) {
         room_drop(s, room);
     }
