@@ -435,6 +435,8 @@ static size_t connection_on_data(struct net_stream *s, char *data, size_t size)
         else
             break;
     }
+    if (c->is_upgraded)
+        ws_parser_settle(&c->ws);
     return c->is_held && !net_stream_is_ending(s) ? done : size;
 }
 

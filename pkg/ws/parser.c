@@ -6,10 +6,11 @@
  * collected in @message (data) or @control. Control frames may stand between the fragments of a message, so the two
  * never share memory. A compressed message (RFC 7692) is inflated as it comes; only what it becomes is kept.
  *
- * What comes out depends on the bytes alone, never on how they were cut.
+ * What comes out depends on the bytes alone, never on how they were cut. What is known in the middle of a message
+ * (struct ws_parse) lives on the heap from one call to the next; a call that begins and ends between messages has it on
+ * its stack.
  */
-#include "ws/deflate.h"
-#include "ws/ws.h"
+#include "ws/parser_internal.h"
 
 #define FIN 0x80u
 #define RSV 0x70u
@@ -22,28 +23,36 @@
 
 void ws_parser_init(struct ws_parser *p, const struct ws_parser_options *options)
 {
-    *p = (struct ws_parser){.options = *options, .header_need = 2, .message.limit = options->max_message_bytes};
+    *p = (struct ws_parser){.options = *options};
+}
+
+static void parse_deinit(struct ws_parse *p)
+{
+    buffer_deinit(&p->message);
+    p->inflater = ws_inflater_release(p->options->inflate, p->inflater);
 }
 
 void ws_parser_deinit(struct ws_parser *p)
 {
-    buffer_deinit(&p->message);
-    p->inflater = ws_inflater_release(p->options.inflate, p->inflater);
+    if (p->parse)
+        parse_deinit(p->parse);
+    free(p->parse);
+    p->parse = NULL;
 }
 
-static int refuse(struct ws_parser *p, enum ws_close_code code, const char *sentence)
+static int refuse(struct ws_parse *p, enum ws_close_code code, const char *sentence)
 {
     p->error_code = (uint16_t)code;
     p->error = sentence;
-    ws_parser_deinit(p);
+    parse_deinit(p);
     return WS_E_CLOSE;
 }
 
 unsigned ws_parser_error(const struct ws_parser *p, const char **ret_sentence)
 {
-    assert(p->error);
-    *ret_sentence = p->error;
-    return p->error_code;
+    assert(p->parse && p->parse->error);
+    *ret_sentence = p->parse->error;
+    return p->parse->error_code;
 }
 
 static bool is_control(unsigned opcode)
@@ -52,13 +61,13 @@ static bool is_control(unsigned opcode)
 }
 
 /* FIN, RSV1 to RSV3, opcode. */
-static int first_byte(struct ws_parser *p, unsigned byte)
+static int first_byte(struct ws_parse *p, unsigned byte)
 {
     unsigned opcode = byte & OPCODE, rsv = byte & RSV;
     bool fin = (byte & FIN) != 0;
 
     /* An extension's bit marks a message, at its first frame (RFC 7692 section 6). */
-    if (rsv & ~(unsigned)p->options.allowed_rsv || (rsv && (is_control(opcode) || opcode == WS_OPCODE_CONTINUATION)))
+    if (rsv & ~(unsigned)p->options->allowed_rsv || (rsv && (is_control(opcode) || opcode == WS_OPCODE_CONTINUATION)))
         return refuse(p, WS_CLOSE_PROTOCOL_ERROR, "A reserved bit is set.");
     switch (opcode) {
     case WS_OPCODE_CONTINUATION:
@@ -79,7 +88,7 @@ static int first_byte(struct ws_parser *p, unsigned byte)
     default:
         return refuse(p, WS_CLOSE_PROTOCOL_ERROR, "The opcode is not known.");
     }
-    if (opcode == WS_OPCODE_CONTINUATION && p->options.max_fragments && p->fragments >= p->options.max_fragments)
+    if (opcode == WS_OPCODE_CONTINUATION && p->options->max_fragments && p->fragments >= p->options->max_fragments)
         return refuse(p, WS_CLOSE_TOO_BIG, "The message has too many fragments.");
     p->frame_opcode = (uint8_t)opcode;
     p->fin = fin;
@@ -87,13 +96,13 @@ static int first_byte(struct ws_parser *p, unsigned byte)
 }
 
 /* MASK, and the length or how it is encoded. */
-static int second_byte(struct ws_parser *p, unsigned byte)
+static int second_byte(struct ws_parse *p, unsigned byte)
 {
     unsigned length = byte & LENGTH;
 
-    if (p->options.expect_masked && !(byte & MASKED))
+    if (p->options->expect_masked && !(byte & MASKED))
         return refuse(p, WS_CLOSE_PROTOCOL_ERROR, "A frame of the client is not masked.");
-    if (!p->options.expect_masked && (byte & MASKED))
+    if (!p->options->expect_masked && (byte & MASKED))
         return refuse(p, WS_CLOSE_PROTOCOL_ERROR, "A frame of the server is masked.");
     if (is_control(p->frame_opcode) && length > WS_CONTROL_MAX_BYTES)
         return refuse(p, WS_CLOSE_PROTOCOL_ERROR, "A control frame is longer than 125 bytes.");
@@ -105,26 +114,26 @@ static int second_byte(struct ws_parser *p, unsigned byte)
 }
 
 /* Of the data frame whose header was read. */
-static bool is_compressed(const struct ws_parser *p)
+static bool is_compressed(const struct ws_parse *p)
 {
     unsigned rsv = p->frame_opcode == WS_OPCODE_CONTINUATION ? p->message_rsv : p->header[0] & RSV;
 
-    return p->options.inflate && (rsv & WS_RSV1);
+    return p->options->inflate && (rsv & WS_RSV1);
 }
 
 /* Payload bytes that the message may still bring. */
-static uint64_t payload_room(const struct ws_parser *p)
+static uint64_t payload_room(const struct ws_parse *p)
 {
     uint64_t taken;
 
     if (!is_compressed(p))
-        return p->options.max_message_bytes - p->message.size;
+        return p->options->max_message_bytes - p->message.size;
     taken = p->inflater ? ws_inflater_taken(p->inflater) : 0;
-    return ws_inflate_budget(p->options.max_message_bytes, p->in_message ? p->fragments + 1 : 1) - taken;
+    return ws_inflate_budget(p->options->max_message_bytes, p->in_message ? p->fragments + 1 : 1) - taken;
 }
 
 /* The length is known: the shortest encoding is the only one, and what is too long is refused before it comes. */
-static int length_judge(struct ws_parser *p, size_t encoded_bytes)
+static int length_judge(struct ws_parse *p, size_t encoded_bytes)
 {
     if ((encoded_bytes == 2 && p->payload_left < 126) || (encoded_bytes == 8 && p->payload_left <= UINT16_MAX))
         return refuse(p, WS_CLOSE_PROTOCOL_ERROR, "A length is not encoded in the fewest bytes.");
@@ -133,7 +142,7 @@ static int length_judge(struct ws_parser *p, size_t encoded_bytes)
     return GO_ON;
 }
 
-static int header_byte(struct ws_parser *p, uint8_t byte)
+static int header_byte(struct ws_parse *p, uint8_t byte)
 {
     size_t at = p->header_have++;
     size_t length_end = (p->header[1] & LENGTH) == 126 ? 4 : (p->header[1] & LENGTH) == 127 ? 10 : 2;
@@ -156,7 +165,7 @@ static int header_byte(struct ws_parser *p, uint8_t byte)
     return at + 1 == length_end ? length_judge(p, length_end - 2) : GO_ON;
 }
 
-static void payload_begin(struct ws_parser *p)
+static void payload_begin(struct ws_parse *p)
 {
     p->in_payload = true;
     p->payload_done = 0;
@@ -179,7 +188,7 @@ static void payload_begin(struct ws_parser *p)
 }
 
 /* Return: GO_ON when a payload begins; WS_MORE; WS_E_CLOSE. */
-static int header_feed(struct ws_parser *p, const char *data, size_t size, size_t *at)
+static int header_feed(struct ws_parse *p, const char *data, size_t size, size_t *at)
 {
     int r = GO_ON;
 
@@ -199,7 +208,7 @@ static unsigned close_code(struct slice payload)
 }
 
 /* @payload: of a close frame, as far as it has come; its first @judged bytes have been here before. */
-static int close_judge(struct ws_parser *p, struct slice payload, size_t judged)
+static int close_judge(struct ws_parse *p, struct slice payload, size_t judged)
 {
     if (payload.size < 2)
         return GO_ON;
@@ -211,7 +220,7 @@ static int close_judge(struct ws_parser *p, struct slice payload, size_t judged)
     return GO_ON;
 }
 
-static int close_finish(struct ws_parser *p, struct slice payload, struct ws_event *event)
+static int close_finish(struct ws_parse *p, struct slice payload, struct ws_event *event)
 {
     p->closed = true;
     event->type = WS_EVENT_CLOSE;
@@ -221,7 +230,7 @@ static int close_finish(struct ws_parser *p, struct slice payload, struct ws_eve
 }
 
 /* @data: the next @size bytes of the payload, unmasked. */
-static int control_feed(struct ws_parser *p, char *data, size_t size, struct ws_event *event)
+static int control_feed(struct ws_parse *p, char *data, size_t size, struct ws_event *event)
 {
     struct slice payload = slice_make(data, size);
 
@@ -244,7 +253,7 @@ static int control_feed(struct ws_parser *p, char *data, size_t size, struct ws_
 }
 
 /* @result of the inflater; what it has appended behind @before is judged first, so that cuts make no difference. */
-static int inflate_judge(struct ws_parser *p, int result, size_t before)
+static int inflate_judge(struct ws_parse *p, int result, size_t before)
 {
     size_t appended = p->message.size - before;
 
@@ -263,9 +272,9 @@ static int inflate_judge(struct ws_parser *p, int result, size_t before)
 }
 
 /* The next @size bytes of a compressed message; @end: its last ones. */
-static int inflate_feed(struct ws_parser *p, const char *data, size_t size, bool end)
+static int inflate_feed(struct ws_parse *p, const char *data, size_t size, bool end)
 {
-    const struct ws_parser_options *o = &p->options;
+    const struct ws_parser_options *o = p->options;
     size_t before = p->message.size;
     int r;
 
@@ -282,7 +291,7 @@ static int inflate_feed(struct ws_parser *p, const char *data, size_t size, bool
     return r;
 }
 
-static int data_feed(struct ws_parser *p, char *data, size_t size, bool whole, struct ws_event *event)
+static int data_feed(struct ws_parse *p, char *data, size_t size, bool whole, struct ws_event *event)
 {
     bool compressed = is_compressed(p);
     /* Else an extension of the caller's has to decode it first. */
@@ -320,14 +329,14 @@ static int data_feed(struct ws_parser *p, char *data, size_t size, bool whole, s
     return 0;
 }
 
-static int payload_feed(struct ws_parser *p, char *data, size_t size, size_t *at, struct ws_event *event)
+static int payload_feed(struct ws_parse *p, char *data, size_t size, size_t *at, struct ws_event *event)
 {
     size_t left = size - *at;
     size_t n = left < p->payload_left ? left : (size_t)p->payload_left;
     char *piece = data + *at;
     bool whole = n == p->payload_left && p->payload_done == 0 && p->fin && p->message.size == 0;
 
-    if (p->options.expect_masked)
+    if (p->options->expect_masked)
         ws_mask(piece, n, p->masking_key, p->payload_done);
     *at += n;
     p->payload_left -= n;
@@ -335,9 +344,8 @@ static int payload_feed(struct ws_parser *p, char *data, size_t size, size_t *at
     return is_control(p->frame_opcode) ? control_feed(p, piece, n, event) : data_feed(p, piece, n, whole, event);
 }
 
-int ws_parser_feed(struct ws_parser *p, char *data, size_t size, size_t *ret_consumed, struct ws_event *ret_event)
+static int parse_feed(struct ws_parse *p, char *data, size_t size, size_t *ret_consumed, struct ws_event *event)
 {
-    struct ws_event event = {.type = WS_EVENT_MESSAGE, .payload = SLICE_NONE};
     size_t at = 0;
     int r = GO_ON;
 
@@ -348,15 +356,66 @@ int ws_parser_feed(struct ws_parser *p, char *data, size_t size, size_t *ret_con
         return WS_MORE;
     if (buffer_error(&p->message))
         return -ENOMEM;
-    if (!p->in_message) /* what the last event showed */
-        buffer_deinit(&p->message);
     while (r == GO_ON) {
         if (!p->in_payload)
             r = header_feed(p, data, size, &at);
         if (r == GO_ON)
-            r = payload_feed(p, data, size, &at, &event);
+            r = payload_feed(p, data, size, &at, event);
     }
     *ret_consumed = at;
+    return r;
+}
+
+/** Lets go of what the last event showed. */
+static void parse_settle(struct ws_parse *p)
+{
+    if (!p->in_message && !buffer_error(&p->message))
+        buffer_deinit(&p->message);
+    if (!p->in_payload)
+        p->control_have = 0;
+}
+
+/** Whether a fresh one would do as well. */
+static bool parse_is_idle(const struct ws_parse *p)
+{
+    return !p->error && !p->closed && p->header_have == 0 && !p->in_payload && !p->in_message && !p->inflater &&
+           p->control_have == 0 && !p->message.data && !buffer_error(&p->message);
+}
+
+void ws_parser_settle(struct ws_parser *p)
+{
+    if (!p->parse)
+        return;
+    parse_settle(p->parse);
+    if (parse_is_idle(p->parse))
+        ws_parser_deinit(p);
+}
+
+int ws_parser_feed(struct ws_parser *p, char *data, size_t size, size_t *ret_consumed, struct ws_event *ret_event)
+{
+    struct ws_event event = {.type = WS_EVENT_MESSAGE, .payload = SLICE_NONE};
+    /* Most frames come whole: then this is all that there ever was. */
+    struct ws_parse fresh, *parse = p->parse;
+    int r;
+
+    if (parse) {
+        parse_settle(parse);
+    } else {
+        fresh =
+            (struct ws_parse){.options = &p->options, .header_need = 2, .message.limit = p->options.max_message_bytes};
+        parse = &fresh;
+    }
+    r = parse_feed(parse, data, size, ret_consumed, &event);
+    if (parse_is_idle(parse)) {
+        ws_parser_deinit(p);
+    } else if (!p->parse) {
+        p->parse = malloc(sizeof(*p->parse));
+        if (!p->parse) {
+            parse_deinit(&fresh);
+            return -ENOMEM;
+        }
+        *p->parse = fresh;
+    }
     if (r == 0)
         *ret_event = event;
     return r;

@@ -92,7 +92,7 @@ enum ws_result {
 };
 
 /**
- * struct ws_parser - frames in; embedded; resumable at any byte
+ * struct ws_parser - frames in; embedded, where it stays; resumable at any byte
  *
  * Holds memory only while a message or control frame is incomplete; a frame that lies whole in the bytes fed is
  * unmasked and returned in place. Fails fast: a bad header at its byte, bad UTF-8 at its byte (section 8.1), a too long
@@ -100,21 +100,7 @@ enum ws_result {
  */
 struct ws_parser {
     struct ws_parser_options options;
-    struct buffer message;        /* data frames of an unfinished message, or a message inflated */
-    struct ws_inflater *inflater; /* while a compressed message is incomplete, or it keeps its window */
-    struct utf8_state utf8;
-    uint64_t payload_left; /* of the frame being read */
-    uint32_t fragments;
-    uint32_t payload_done; /* of the frame being read: the phase of the mask */
-    uint8_t header[WS_HEADER_MAX_BYTES];
-    uint8_t header_have, header_need;
-    uint8_t masking_key[4];
-    uint8_t control[WS_CONTROL_MAX_BYTES];
-    uint8_t control_have;
-    uint8_t frame_opcode, message_opcode, message_rsv;
-    bool fin, in_payload, in_message, closed;
-    uint16_t error_code;
-    const char *error;
+    struct ws_parse *parse; /* NULL: between messages */
 };
 
 void ws_parser_init(struct ws_parser *p, const struct ws_parser_options *options);
@@ -123,11 +109,13 @@ void ws_parser_deinit(struct ws_parser *p);
  * ws_parser_feed() - take bytes, which are changed in place
  *
  * Return: 0 and *ret_event (call again with the rest: *ret_consumed says where it begins); WS_MORE; WS_E_CLOSE;
- * -ENOMEM. *ret_consumed is set in every case. After a close frame everything is swallowed (section 1.4). The next
- * call, also one with no bytes, frees what an event showed, so feed until WS_MORE even when nothing is left.
+ * -ENOMEM, after which nothing may be fed. *ret_consumed is set in every case. After a close frame everything is
+ * swallowed (section 1.4). What an event showed goes with the next call, or with ws_parser_settle().
  */
 int ws_parser_feed(struct ws_parser *p, char *data, size_t size, size_t *ret_consumed,
                    struct ws_event *ret_event) base_must_check;
+/** What the last event showed is not needed any more: a parser between messages then has no memory. */
+void ws_parser_settle(struct ws_parser *p);
 /** After WS_E_CLOSE: 1002, 1007 or 1009, and a sentence of static lifetime. */
 unsigned ws_parser_error(const struct ws_parser *p, const char **ret_sentence);
 
