@@ -8,7 +8,7 @@
 
 struct memory_slot {
     uint64_t number; /* of the time it stands for */
-    struct memory_id *ids;
+    struct table ids;
     struct store_arena arena;
 };
 

@@ -1,18 +1,25 @@
 /*
  * The idempotency set in memory: slots of half a window, each with its ids in an arena, so that a slot goes at once.
  */
-#include "base/map.h"
 #include "store/memory_internal.h"
 
 /** An id in a slot. The slot's arena has its memory: a slot goes as a whole. */
 struct memory_id {
-    UT_hash_handle hh;
-    char id[];
+    uint16_t size;
+    char text[];
 };
+
+static struct slice id_key(const void *object)
+{
+    const struct memory_id *id = object;
+
+    return slice_make(id->text, id->size);
+}
 
 void memory_slot_clear(struct memory_slot *slot)
 {
-    HASH_CLEAR(hh, slot->ids);
+    table_deinit(&slot->ids);
+    slot->ids = TABLE_OF(id_key);
     store_arena_deinit(&slot->arena);
 }
 
@@ -30,10 +37,7 @@ static struct memory_slot *slot_at(struct memory_store *s, uint64_t number)
 
 static bool slot_has(const struct memory_slot *slot, struct slice id)
 {
-    struct memory_id *found;
-
-    HASH_FIND(hh, slot->ids, id.data, id.size, found);
-    return found != NULL;
+    return table_find(&slot->ids, id) != NULL;
 }
 
 static bool slot_add(struct memory_slot *slot, struct slice id)
@@ -42,9 +46,9 @@ static bool slot_add(struct memory_slot *slot, struct slice id)
 
     if (!added)
         return false;
-    memcpy(added->id, id.data, id.size);
-    HASH_ADD_KEYPTR(hh, slot->ids, added->id, id.size, added);
-    return MAP_ADDED(added);
+    added->size = (uint16_t)id.size;
+    memcpy(added->text, id.data, id.size);
+    return table_add(&slot->ids, added) == 0;
 }
 
 void memory_seen_run(struct memory_store *s, struct store_seen *r)

@@ -398,6 +398,9 @@ int ws_parser_feed(struct ws_parser *p, char *data, size_t size, size_t *ret_con
     struct ws_parse fresh, *parse = p->parse;
     int r;
 
+    *ret_consumed = size;
+    if (p->failed)
+        return -ENOMEM;
     if (parse) {
         parse_settle(parse);
     } else {
@@ -412,10 +415,12 @@ int ws_parser_feed(struct ws_parser *p, char *data, size_t size, size_t *ret_con
         p->parse = malloc(sizeof(*p->parse));
         if (!p->parse) {
             parse_deinit(&fresh);
-            return -ENOMEM;
+            r = -ENOMEM;
+        } else {
+            *p->parse = fresh;
         }
-        *p->parse = fresh;
     }
+    p->failed = r == -ENOMEM;
     if (r == 0)
         *ret_event = event;
     return r;

@@ -101,6 +101,7 @@ enum ws_result {
 struct ws_parser {
     struct ws_parser_options options;
     struct ws_parse *parse; /* NULL: between messages */
+    bool failed;            /* memory ran out, for good */
 };
 
 void ws_parser_init(struct ws_parser *p, const struct ws_parser_options *options);
@@ -109,7 +110,7 @@ void ws_parser_deinit(struct ws_parser *p);
  * ws_parser_feed() - take bytes, which are changed in place
  *
  * Return: 0 and *ret_event (call again with the rest: *ret_consumed says where it begins); WS_MORE; WS_E_CLOSE;
- * -ENOMEM, after which nothing may be fed. *ret_consumed is set in every case. After a close frame everything is
+ * -ENOMEM, for good. *ret_consumed is set in every case. After a close frame everything is
  * swallowed (section 1.4). What an event showed goes with the next call, or with ws_parser_settle().
  */
 int ws_parser_feed(struct ws_parser *p, char *data, size_t size, size_t *ret_consumed,

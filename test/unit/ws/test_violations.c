@@ -2,6 +2,7 @@
  * What a peer must not send, and that it is noticed at once: each case ends with the byte that breaks the rule.
  */
 #include "unit/ws/transcript.h"
+#include "ws/parser_internal.h"
 
 #include <stdio.h>
 
@@ -108,10 +109,10 @@ static void check(bool masked, struct slice bytes, unsigned code)
         ws_parser_init(&p, &o);
         transcript_feed(&p, slice_make(bytes.data, bytes.size - 1), round == 0 ? bytes.size : 1,
                         round < 2 ? 0 : round * 7919, &out);
-        assert_false(p.error != NULL); /* not before */
+        assert_false(p.parse && p.parse->error); /* not before */
         transcript_feed(&p, slice_skip(bytes, bytes.size - 1), 1, 0, &out);
         assert_true(ends_with_code(buffer_slice(&out), code));
-        assert_null(p.message.data);
+        assert_null(p.parse->message.data);
         ws_parser_deinit(&p);
         buffer_deinit(&out);
     }
