@@ -37,6 +37,7 @@ static void add(struct server_checks *c, const char *name, enum server_check_res
     va_start(args, format);
     (void)vsnprintf(check->detail, sizeof(check->detail), format, args);
     va_end(args);
+    check->detail[strcspn(check->detail, "\n")] = '\0'; /* sentences of the configuration end their line */
     (void)snprintf(check->mend, sizeof(check->mend), "%s", mend ? mend : "");
     if (result == SERVER_CHECK_FAIL)
         c->failed++;

@@ -558,6 +558,8 @@ class Doctor(warren.WarrenTest):
                 self.assertIn(key, mend)
         what, mend = self.failed(self.doctor("tls.certificate=/none.pem", "tls.key=/none.pem", code=1))["tls"]
         self.assertIn("/none.pem", what)
+        what, mend = self.failed(self.doctor("amqp.url=amqp://u:p@no-such-host.invalid/", code=1))["node"]
+        self.assertIn("node.address", what)
 
 
 class StandaloneDoctor(warren.WarrenTest):

@@ -329,8 +329,8 @@ class Heartbeat(HttpTest):
         code, reason = peer.closed()
         closed = time.monotonic() - started
         self.assertEqual((code, reason), (4102, "no sign of life"))
-        self.assertTrue(0.8 < pinged < 1.9, pinged)
-        self.assertTrue(1.8 < closed < 3.5, closed)
+        self.assertTrue(0.8 < pinged < closed - 0.5, (pinged, closed))
+        self.assertTrue(1.8 < closed < 8, closed)
         self.assertTrue(peer.is_cut_within(5), "without a close frame in answer the stream ends all the same")
         self.assertEqual(self.node.metric("warren_gateway_ended_total", reason="idle"), 1)
 
