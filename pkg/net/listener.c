@@ -32,6 +32,7 @@ struct net_listener {
     struct log_limit log_limit;
     int fd;
     int reserve_fd;
+    bool paused;   /* by the owner */
     bool in_batch; /* the handler is being called: closing only marks */
     bool closed;
 };
@@ -54,10 +55,31 @@ static struct net_listener *listener_free(struct net_listener *l)
     return NULL;
 }
 
-void net_listener_rest(struct net_listener *l, uint32_t ms)
+/** The one place that decides whether to accept. */
+static void listener_wait(struct net_listener *l)
 {
-    (void)loop_io_want(&l->io, 0); /* stopping needs no memory */
-    loop_timer_start(&l->rest, ms);
+    bool accepts = !l->paused && !loop_timer_is_pending(&l->rest);
+
+    if (loop_io_want(&l->io, accepts ? LOOP_IO_READ : 0) < 0)
+        loop_timer_start(&l->rest, REST_MS);
+}
+
+void net_listener_pause(struct net_listener *l)
+{
+    l->paused = true;
+    listener_wait(l);
+}
+
+void net_listener_resume(struct net_listener *l)
+{
+    l->paused = false;
+    listener_wait(l);
+}
+
+static void listener_rest(struct net_listener *l)
+{
+    loop_timer_start(&l->rest, REST_MS);
+    listener_wait(l);
 }
 
 bool net_listener_backlog(const struct net_listener *l, uint32_t *ret_waiting, uint32_t *ret_limit)
@@ -78,8 +100,7 @@ static void listener_on_rested(void *userdata)
     struct net_listener *l = userdata;
 
     reserve_open(l);
-    if (loop_io_want(&l->io, LOOP_IO_READ) < 0)
-        loop_timer_start(&l->rest, REST_MS);
+    listener_wait(l);
 }
 
 static void listener_refuse_one(struct net_listener *l, int error)
@@ -110,7 +131,7 @@ static bool accept_failed(struct net_listener *l, int error)
     case EMFILE:
     case ENFILE:
         listener_refuse_one(l, error);
-        net_listener_rest(l, REST_MS);
+        listener_rest(l);
         return false;
     case EINTR:
     case ECONNABORTED:
@@ -126,7 +147,7 @@ static bool accept_failed(struct net_listener *l, int error)
     case ENETUNREACH:
         return true;
     default: /* ENOBUFS, ENOMEM */
-        net_listener_rest(l, REST_MS);
+        listener_rest(l);
         return false;
     }
 }
@@ -136,7 +157,7 @@ static void listener_on_readable(void *userdata, unsigned events base_unused)
     struct net_listener *l = userdata;
 
     l->in_batch = true;
-    for (unsigned i = 0; i < ACCEPT_BATCH && !l->closed && !loop_timer_is_pending(&l->rest); i++) {
+    for (unsigned i = 0; i < ACCEPT_BATCH && !l->closed && !l->paused; i++) {
         struct net_address peer = {.size = sizeof(peer.storage)};
         int fd = accept4(l->fd, (struct sockaddr *)&peer.storage, &peer.size, SOCK_NONBLOCK | SOCK_CLOEXEC);
 

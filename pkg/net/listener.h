@@ -26,8 +26,9 @@ int net_listener_open(struct loop *l, const struct net_address *address, net_lis
                       void *userdata, struct net_listener **ret_listener) base_must_check;
 /** The address really bound. */
 const struct net_address *net_listener_address(const struct net_listener *l);
-/** Accepts nothing for @ms from now on, also within the batch under way: what comes waits in the kernel's backlog. */
-void net_listener_rest(struct net_listener *l, uint32_t ms);
+/** Accepts nothing from now on, also within the batch under way: who comes waits in the kernel's backlog. */
+void net_listener_pause(struct net_listener *l);
+void net_listener_resume(struct net_listener *l);
 /** How many connections wait in the kernel's backlog, and how many may; false if the kernel does not tell. */
 bool net_listener_backlog(const struct net_listener *l, uint32_t *ret_waiting, uint32_t *ret_limit);
 /** Stops accepting and closes the socket. Accepts NULL, returns NULL. */

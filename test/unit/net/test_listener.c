@@ -16,6 +16,7 @@ struct server {
     struct loop_deferred end_of_turn;
     int fds[CLIENTS];
     unsigned accepted, in_turn, most_in_turn;
+    unsigned pause_at; /* pauses the listener inside the handler of this one */
     unsigned close_at; /* closes the listener inside the handler of this one */
     unsigned want;
 };
@@ -39,6 +40,8 @@ static void on_accepted(void *userdata, int fd, const struct net_address *peer)
     s->fds[s->accepted++] = fd;
     s->in_turn++;
     loop_defer(s->f.loop, &s->end_of_turn);
+    if (s->accepted == s->pause_at)
+        net_listener_pause(s->listener);
     if (s->accepted == s->close_at)
         s->listener = net_listener_close(s->listener);
 }
@@ -126,6 +129,39 @@ static void test_close_in_the_handler(void **state base_unused)
     run_until(&s.f, has_accepted, &s);
     assert_int_equal(s.accepted, 3);
     assert_null(s.listener);
+    for (int i = 0; i < 10; i++)
+        close(clients[i]);
+    server_end(&s);
+}
+
+static bool later(void *userdata)
+{
+    struct server *s = userdata;
+
+    return clock_monotonic_ms() > s->f.give_up_ms - PATIENCE_MS + 50;
+}
+
+/** Who comes while the listener pauses, waits in the kernel, which says how many they are. */
+static void test_pause(void **state base_unused)
+{
+    struct server s;
+    uint32_t waiting, limit;
+    int clients[10];
+
+    server_begin(&s, "127.0.0.1:0");
+    for (int i = 0; i < 10; i++)
+        clients[i] = connect_to(net_listener_address(s.listener));
+    assert_true(net_listener_backlog(s.listener, &waiting, &limit));
+    assert_int_equal(waiting, 10);
+    assert_true(limit >= 128);
+    s.pause_at = 4;
+    run_until(&s.f, later, &s);
+    assert_int_equal(s.accepted, 4);
+    assert_true(net_listener_backlog(s.listener, &waiting, &limit));
+    assert_int_equal(waiting, 6);
+    s.want = 10;
+    net_listener_resume(s.listener);
+    run_until(&s.f, has_accepted, &s);
     for (int i = 0; i < 10; i++)
         close(clients[i]);
     server_end(&s);
@@ -237,6 +273,7 @@ int main(void)
         cmocka_unit_test(test_batches),
         cmocka_unit_test(test_second_listener_is_refused),
         cmocka_unit_test(test_close_in_the_handler),
+        cmocka_unit_test(test_pause),
         cmocka_unit_test(test_every_address),
         cmocka_unit_test(test_out_of_descriptors),
     };
