@@ -5,10 +5,11 @@
  *                       ├────────────▶ OPEN (/echo)
  *                       └─▶ ENDING (pages, refusals); any state may go to ENDING
  *
- * One function changes the state (connection_set_state) and with it the deadline. One function gives a connection the
- * reason of its end (connection_end): it counts, logs and takes the session from the hub; the first reason wins. What
- * happens on the wire afterwards is winding down. The memory is freed in one place, on_closed, which the stream calls
- * at the end of a turn and never from inside another call, so nothing here vanishes under its caller.
+ * One function changes the state (gateway_connection_set_state) and with it the deadline. One function gives a
+ * connection the reason of its end (gateway_connection_end): it counts, logs and takes the session from the hub; the
+ * first reason wins. What happens on the wire afterwards is winding down. The memory is freed in one place, on_closed,
+ * which the stream calls at the end of a turn and never from inside another call, so nothing here vanishes under its
+ * caller.
  *
  * A connection is not read from ("held") while its session is being opened, while it has more open requests than
  * allowed, and, for /echo, while too much waits to be sent. What the client wrote meanwhile stays in the kernel or with
@@ -33,21 +34,38 @@ static const unsigned connection_moves[GATEWAY_STATES] = {
     [GATEWAY_STATE_ENDING] = 0,
 };
 
-static void connection_set_state(struct gateway_connection *c, enum gateway_state state)
+/** What this node had to do for a newcomer is done. */
+static void connection_settled(struct gateway_connection *c)
 {
-    const struct gateway_config *config = c->worker->gateway->config;
+    struct gateway *g = c->worker->gateway;
+
+    atomic_fetch_sub_explicit(&g->newcomers, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&g->settled, 1, memory_order_relaxed);
+}
+
+static void connection_heartbeat(struct gateway_connection *c);
+
+void gateway_connection_set_state(struct gateway_connection *c, enum gateway_state state)
+{
+    const struct gateway_config *config = c->worker->config;
     struct loop *l = c->worker->loop;
 
     assert(connection_moves[c->state] & TO(state));
+    if (c->state == GATEWAY_STATE_OPENING)
+        connection_settled(c);
     c->state = (uint8_t)state;
     switch (state) {
     case GATEWAY_STATE_HEAD:
+        /* The time for TLS, which the stream watches, comes first; see connection_on_open(). */
+        loop_deadline_start(l, &c->deadline, (uint64_t)(config->tls_timeout_ms + config->handshake_timeout_ms));
+        break;
     case GATEWAY_STATE_OPENING:
+        atomic_fetch_add_explicit(&c->worker->gateway->newcomers, 1, memory_order_relaxed);
         loop_deadline_start(l, &c->deadline, (uint64_t)config->handshake_timeout_ms);
         break;
     case GATEWAY_STATE_OPEN:
-        c->last_input_ms = loop_now_ms(l);
-        loop_deadline_start(l, &c->deadline, (uint64_t)config->heartbeat_ms);
+        c->opened_ms = c->last_input_ms = loop_now_ms(l);
+        connection_heartbeat(c);
         break;
     case GATEWAY_STATE_CLOSING:
         loop_deadline_start(l, &c->deadline, (uint64_t)config->close_timeout_ms);
@@ -93,8 +111,7 @@ static void connection_log_end(struct gateway_connection *c, const char *detail)
               LOG_UINT("age_ms", now_ms - c->born_ms), LOG_UINT("suppressed", suppressed));
 }
 
-/** The one place where a connection's end gets its reason; @detail, a sentence, may be NULL. */
-static void connection_end(struct gateway_connection *c, enum gateway_reason reason, const char *detail)
+void gateway_connection_end(struct gateway_connection *c, enum gateway_reason reason, const char *detail)
 {
     if (c->reason != GATEWAY_REASONS)
         return;
@@ -106,18 +123,17 @@ static void connection_end(struct gateway_connection *c, enum gateway_reason rea
 
 void gateway_connection_abort(struct gateway_connection *c, enum gateway_reason reason)
 {
-    connection_end(c, reason, NULL);
+    gateway_connection_end(c, reason, NULL);
     if (c->state != GATEWAY_STATE_ENDING)
-        connection_set_state(c, GATEWAY_STATE_ENDING);
+        gateway_connection_set_state(c, GATEWAY_STATE_ENDING);
     net_stream_abort(&c->stream);
 }
 
-/** What is queued is sent, then the stream ends. */
-static void connection_finish(struct gateway_connection *c)
+void gateway_connection_finish(struct gateway_connection *c)
 {
     if (c->state == GATEWAY_STATE_ENDING)
         return;
-    connection_set_state(c, GATEWAY_STATE_ENDING);
+    gateway_connection_set_state(c, GATEWAY_STATE_ENDING);
     net_stream_close(&c->stream);
 }
 
@@ -131,13 +147,13 @@ static void connection_send_close(struct gateway_connection *c, unsigned code, s
 
 void gateway_connection_close(struct gateway_connection *c, enum gateway_reason reason)
 {
-    connection_end(c, reason, NULL);
+    gateway_connection_end(c, reason, NULL);
     if (c->state != GATEWAY_STATE_OPENING && c->state != GATEWAY_STATE_OPEN)
         return;
     connection_send_close(c, gateway_reason_code(reason), slice_from(gateway_reason_sentence(reason)));
     if (c->state == GATEWAY_STATE_ENDING)
         return; /* sending failed */
-    connection_set_state(c, GATEWAY_STATE_CLOSING);
+    gateway_connection_set_state(c, GATEWAY_STATE_CLOSING);
     gateway_connection_release(c); /* the client's close frame is still to be read */
 }
 
@@ -151,10 +167,10 @@ static void connection_fail(struct gateway_connection *c)
                                  : code == WS_CLOSE_INVALID_PAYLOAD ? GATEWAY_REASON_BAD_PAYLOAD
                                                                     : GATEWAY_REASON_PROTOCOL_ERROR;
 
-    connection_end(c, reason, sentence);
+    gateway_connection_end(c, reason, sentence);
     if (c->state == GATEWAY_STATE_OPEN)
         connection_send_close(c, code, slice_from(sentence));
-    connection_finish(c);
+    gateway_connection_finish(c);
 }
 
 void gateway_connection_shutdown(struct gateway_connection *c, uint64_t retry_after_ms)
@@ -168,8 +184,8 @@ void gateway_connection_shutdown(struct gateway_connection *c, uint64_t retry_af
 
     switch ((enum gateway_state)c->state) {
     case GATEWAY_STATE_HEAD:
-        connection_end(c, GATEWAY_REASON_GOING_AWAY, NULL);
-        connection_finish(c);
+        gateway_connection_end(c, GATEWAY_REASON_GOING_AWAY, NULL);
+        gateway_connection_finish(c);
         break;
     case GATEWAY_STATE_OPENING:
     case GATEWAY_STATE_OPEN:
@@ -223,113 +239,8 @@ void gateway_connection_release(struct gateway_connection *c)
 
 void gateway_connection_opened(struct gateway_connection *c)
 {
-    connection_set_state(c, GATEWAY_STATE_OPEN);
+    gateway_connection_set_state(c, GATEWAY_STATE_OPEN);
     gateway_connection_release(c);
-}
-
-/* ---- the request ---- */
-
-static void connection_answer(struct gateway_connection *c, const struct gateway_decision *decision)
-{
-    struct buffer *out = &c->worker->scratch;
-
-    buffer_reset(out, 65536);
-    gateway_handshake_write(decision, out);
-    if (buffer_error(out))
-        gateway_connection_abort(c, GATEWAY_REASON_INTERNAL);
-    else
-        (void)net_stream_send_bytes(&c->stream, buffer_slice(out));
-}
-
-static void connection_upgrade(struct gateway_connection *c, const struct gateway_decision *decision)
-{
-    const struct gateway_config *config = c->worker->gateway->config;
-    const struct ws_deflate_params *deflate = &decision->deflate;
-    struct ws_parser_options options = {
-        .expect_masked = true,
-        .max_message_bytes = (uint32_t)config->frame_bytes,
-        .max_fragments = (uint32_t)config->fragments,
-    };
-
-    /* The decision's slices lie in the HTTP parser: it goes when nothing needs them any more. */
-    base_cleanup(http_parser_free_p)
-    struct http_parser *http = base_take(c->http);
-    (void)http;
-    connection_answer(c, decision);
-    if (c->state != GATEWAY_STATE_HEAD)
-        return;
-    if (decision->has_deflate) {
-        options.allowed_rsv = WS_RSV1;
-        options.inflate = &c->worker->deflate.pool;
-        options.inflate_keeps_window = !deflate->client_no_context_takeover;
-        options.inflate_window_bits = deflate->client_max_window_bits;
-        c->window = (uint8_t)gateway_window_of(deflate->server_max_window_bits);
-        gateway_count(c->worker, GATEWAY_METRIC_DEFLATE_CONNECTIONS, 1);
-    }
-    ws_parser_init(&c->ws, &options);
-    c->is_upgraded = true;
-    c->codec = decision->codec;
-    if (!c->codec) {
-        net_stream_set_limits(&c->stream, &c->worker->echo_limits);
-        connection_set_state(c, GATEWAY_STATE_OPEN);
-        return;
-    }
-    connection_set_state(c, GATEWAY_STATE_OPENING);
-    gateway_connection_hold(c);
-    if (gateway_session_open(c, &decision->target) < 0)
-        gateway_connection_abort(c, GATEWAY_REASON_INTERNAL);
-}
-
-static void connection_decide(struct gateway_connection *c, const struct gateway_decision *decision)
-{
-    if (decision->answer == GATEWAY_ANSWER_UPGRADE) {
-        connection_upgrade(c, decision);
-        return;
-    }
-    if (decision->answer == GATEWAY_ANSWER_REFUSAL)
-        gateway_count(c->worker, gateway_metric_refused(decision->status), 1);
-    connection_end(c, decision->answer == GATEWAY_ANSWER_REFUSAL ? GATEWAY_REASON_REFUSED : GATEWAY_REASON_HTTP_DONE,
-                   decision->sentence);
-    connection_answer(c, decision);
-    connection_finish(c);
-}
-
-static size_t connection_read_head(struct gateway_connection *c, const char *data, size_t size)
-{
-    const struct gateway *g = c->worker->gateway;
-    const struct ws_deflate_policy deflate = {
-        .client_context = g->config->deflate_client_context,
-        .client_window_bits = (uint8_t)g->config->deflate_client_window_bits,
-    };
-    const struct gateway_site site = {
-        .routes = &g->routes,
-        .demo = g->config->demo,
-        .deflate = g->config->deflate ? &deflate : NULL,
-        .refusing = c->worker->is_draining ? "this node is draining"
-                    : c->is_over_limit     ? "this node has as many connections as it may"
-                                           : NULL,
-        .is_ready = g->environment.is_ready,
-        .userdata = g->environment.userdata,
-    };
-    const struct http_message *request;
-    struct gateway_decision decision = {0};
-    const char *sentence;
-    unsigned status;
-    size_t consumed;
-    int result = http_parser_feed(c->http, data, size, &consumed, &request);
-
-    if (result == 0)
-        result = gateway_handshake_decide(&site, request, &decision);
-    if (result < 0) {
-        gateway_connection_abort(c, GATEWAY_REASON_INTERNAL);
-    } else if (result == HTTP_E_BAD) {
-        status = http_parser_error(c->http, &sentence);
-        gateway_handshake_refuse(status, sentence, &decision);
-        connection_decide(c, &decision);
-    } else if (result == 0) {
-        connection_decide(c, &decision);
-    }
-    return consumed;
 }
 
 /* ---- frames ---- */
@@ -341,7 +252,7 @@ static void connection_on_message(struct gateway_connection *c, const struct ws_
     gateway_count(c->worker, is_text ? GATEWAY_METRIC_TEXT_IN : GATEWAY_METRIC_BINARY_IN, 1);
     if (!c->codec) {
         gateway_connection_send(c, event->opcode, event->payload);
-        if (c->stream.queued_bytes > (uint32_t)c->worker->gateway->config->queued_bytes)
+        if (c->stream.queued_bytes > (uint32_t)c->worker->config->queued_bytes)
             gateway_connection_hold(c);
         return;
     }
@@ -349,7 +260,7 @@ static void connection_on_message(struct gateway_connection *c, const struct ws_
         gateway_dialect_text(c, event->payload);
     else
         gateway_dialect_binary(c, event->payload);
-    if (c->has_session && c->session.open_requests > (uint64_t)c->worker->gateway->config->open_requests) {
+    if (c->has_session && c->session.open_requests > (uint64_t)c->worker->config->open_requests) {
         gateway_count(c->worker, GATEWAY_METRIC_PAUSES, 1);
         gateway_connection_hold(c);
     }
@@ -360,10 +271,10 @@ static void connection_on_message(struct gateway_connection *c, const struct ws_
 static void connection_on_close(struct gateway_connection *c, const struct ws_event *event)
 {
     gateway_count(c->worker, GATEWAY_METRIC_CLOSE_IN, 1);
-    connection_end(c, GATEWAY_REASON_PEER_CLOSED, NULL);
+    gateway_connection_end(c, GATEWAY_REASON_PEER_CLOSED, NULL);
     if (c->state == GATEWAY_STATE_OPEN)
         connection_send_close(c, event->close_code, SLICE_NONE);
-    connection_finish(c);
+    gateway_connection_finish(c);
 }
 
 /** Of several pings only the last has to be answered (section 5.5.3): a client that does not read has one pong waiting.
@@ -384,6 +295,7 @@ static void connection_pong(struct gateway_connection *c, struct slice payload)
 
 static void connection_on_event(struct gateway_connection *c, const struct ws_event *event)
 {
+    c->has_spoken = true;
     switch (event->type) {
     case WS_EVENT_MESSAGE:
         if (c->state == GATEWAY_STATE_OPEN)
@@ -429,7 +341,7 @@ static size_t connection_on_data(struct net_stream *s, char *data, size_t size)
     c->is_pinged = false;
     while (done < size && !c->is_held && !net_stream_is_ending(s)) {
         if (c->state == GATEWAY_STATE_HEAD)
-            done += connection_read_head(c, data + done, size - done);
+            done += gateway_request_read(c, data + done, size - done);
         else if (c->state == GATEWAY_STATE_OPEN || c->state == GATEWAY_STATE_CLOSING)
             done += connection_read_frame(c, data + done, size - done);
         else
@@ -438,6 +350,15 @@ static size_t connection_on_data(struct net_stream *s, char *data, size_t size)
     if (c->is_upgraded)
         ws_parser_settle(&c->ws);
     return c->is_held && !net_stream_is_ending(s) ? done : size;
+}
+
+/** The TLS handshake is done, or there is none: now the request has its time. */
+static void connection_on_open(struct net_stream *s)
+{
+    struct gateway_connection *c = container_of(s, struct gateway_connection, stream);
+
+    if (c->state == GATEWAY_STATE_HEAD)
+        loop_deadline_start(c->worker->loop, &c->deadline, (uint64_t)c->worker->config->handshake_timeout_ms);
 }
 
 /** /echo goes on when its answers have left. */
@@ -462,7 +383,7 @@ static void connection_on_slow(struct net_stream *s, enum net_slow cause)
     struct gateway_connection *c = container_of(s, struct gateway_connection, stream);
 
     gateway_count(c->worker, GATEWAY_METRIC_SLOW + cause - 1, 1);
-    connection_end(c, GATEWAY_REASON_TOO_SLOW, details[cause]);
+    gateway_connection_end(c, GATEWAY_REASON_TOO_SLOW, details[cause]);
     if (c->state == GATEWAY_STATE_OPENING || c->state == GATEWAY_STATE_OPEN)
         gateway_connection_close(c, GATEWAY_REASON_TOO_SLOW);
     else
@@ -477,7 +398,7 @@ static enum gateway_reason reason_of_end(enum net_end end, enum gateway_state st
     case NET_END_BUSY:
         return GATEWAY_REASON_TLS_BUSY;
     case NET_END_TIMEOUT:
-        return state == GATEWAY_STATE_HEAD ? GATEWAY_REASON_HANDSHAKE_TIMEOUT : GATEWAY_REASON_PEER_GONE;
+        return state == GATEWAY_STATE_HEAD ? GATEWAY_REASON_TLS_TIMEOUT : GATEWAY_REASON_PEER_GONE;
     case NET_END_OVERFLOW:
         return GATEWAY_REASON_TOO_SLOW;
     case NET_END_ERROR:
@@ -493,6 +414,12 @@ static enum gateway_reason reason_of_end(enum net_end end, enum gateway_state st
 
 static void connection_free(struct gateway_connection *c)
 {
+    struct gateway *g = c->worker->gateway;
+
+    if (c->is_counted)
+        gateway_addresses_give(&g->addresses, c->address_key);
+    if (c->refusal != GATEWAY_REASONS)
+        atomic_fetch_sub_explicit(&g->refusing, 1, memory_order_relaxed);
     if (c->is_upgraded)
         ws_parser_deinit(&c->ws);
     else
@@ -506,7 +433,7 @@ static void connection_on_closed(struct net_stream *s, enum net_end end, int err
     struct gateway_connection *c = container_of(s, struct gateway_connection, stream);
     struct gateway_worker *w = c->worker;
 
-    connection_end(c, reason_of_end(end, c->state), error ? strerrordesc_np(error) : NULL);
+    gateway_connection_end(c, reason_of_end(end, c->state), error ? strerrordesc_np(error) : NULL);
     if (c->window != GATEWAY_WINDOW_NONE)
         gateway_count(w, GATEWAY_METRIC_DEFLATE_CONNECTIONS, -1);
     loop_deadline_stop(&c->deadline);
@@ -520,10 +447,15 @@ static void connection_on_closed(struct net_stream *s, enum net_end end, int err
 static void connection_heartbeat(struct gateway_connection *c)
 {
     uint64_t now_ms = loop_now_ms(c->worker->loop);
-    uint64_t heartbeat_ms = (uint64_t)c->worker->gateway->config->heartbeat_ms;
+    uint64_t heartbeat_ms = (uint64_t)c->worker->config->heartbeat_ms;
+    uint64_t first_ms = c->has_spoken ? 0 : (uint64_t)c->worker->config->first_frame_timeout_ms;
     uint64_t silent_ms = c->is_held ? 0 : now_ms - c->last_input_ms;
     uint64_t next_ms = heartbeat_ms;
 
+    if (first_ms && now_ms - c->opened_ms >= first_ms) {
+        gateway_connection_close(c, GATEWAY_REASON_NO_FIRST_FRAME);
+        return;
+    }
     if (silent_ms >= 2 * heartbeat_ms) {
         gateway_connection_close(c, GATEWAY_REASON_IDLE);
         return;
@@ -534,7 +466,10 @@ static void connection_heartbeat(struct gateway_connection *c)
         c->is_pinged = true;
         next_ms = 2 * heartbeat_ms;
     }
-    loop_deadline_start(c->worker->loop, &c->deadline, next_ms - silent_ms);
+    next_ms -= silent_ms;
+    if (first_ms && c->opened_ms + first_ms - now_ms < next_ms)
+        next_ms = c->opened_ms + first_ms - now_ms;
+    loop_deadline_start(c->worker->loop, &c->deadline, next_ms);
 }
 
 static void connection_on_deadline(void *userdata)
@@ -565,6 +500,7 @@ static void connection_on_deadline(void *userdata)
 
 static const struct net_stream_ops stream_ops = {
     .on_data = connection_on_data,
+    .on_open = connection_on_open,
     .on_drained = connection_on_drained,
     .on_slow = connection_on_slow,
     .on_closed = connection_on_closed,
@@ -574,7 +510,7 @@ static const struct net_stream_ops stream_ops = {
 static int connection_begin(struct gateway_connection *c)
 {
     struct gateway_worker *w = c->worker;
-    const struct gateway_config *config = w->gateway->config;
+    const struct gateway_config *config = w->config;
     const struct http_limits limits = {
         .head_bytes = (size_t)config->head_bytes,
         .headers = (size_t)config->headers,
@@ -582,9 +518,9 @@ static int connection_begin(struct gateway_connection *c)
     };
     const struct net_stream_options options = {
         .limits = &w->limits,
-        .handshake_timeout_ms = (uint32_t)config->handshake_timeout_ms,
+        .handshake_timeout_ms = (uint32_t)config->tls_timeout_ms,
         .close_timeout_ms = (uint32_t)config->close_timeout_ms,
-        .tls = w->gateway->tls,
+        .tls = w->live->tls,
     };
     int result;
 
@@ -602,37 +538,40 @@ static void connection_on_arrival(struct loop_task *task)
     struct gateway_connection *c = container_of(task, struct gateway_connection, arrival);
     struct gateway_worker *w = c->worker;
 
+    connection_settled(c);
     c->born_ms = c->last_input_ms = loop_now_ms(w->loop);
     gateway_count(w, GATEWAY_METRIC_CONNECTIONS, 1);
     list_append(&w->connections, &c->link);
     if (connection_begin(c) < 0) {
-        connection_end(c, GATEWAY_REASON_INTERNAL, NULL);
+        gateway_connection_end(c, GATEWAY_REASON_INTERNAL, NULL);
         list_remove(&c->link);
         connection_free(c);
         gateway_worker_connection_gone(w);
         return;
     }
     loop_deadline_init(&c->deadline, connection_on_deadline, c);
-    connection_set_state(c, GATEWAY_STATE_HEAD);
+    gateway_connection_set_state(c, GATEWAY_STATE_HEAD);
     if (w->is_draining)
         gateway_connection_shutdown(c, 0);
 }
 
-int gateway_connection_hand_over(struct gateway_worker *w, int fd, const struct net_address *peer, bool is_over_limit)
+int gateway_connection_hand_over(struct gateway_worker *w, const struct gateway_newcomer *n)
 {
     struct gateway_connection *c = calloc(1, sizeof(*c));
 
     if (!c) {
-        close(fd);
+        close(n->fd);
         return -ENOMEM;
     }
     c->worker = w;
-    c->fd = fd;
+    c->fd = n->fd;
     c->state = GATEWAY_STATE_ARRIVING;
     c->reason = GATEWAY_REASONS;
-    c->is_over_limit = is_over_limit;
+    c->refusal = (uint8_t)n->refusal;
+    c->is_counted = n->is_counted;
+    c->address_key = n->address_key;
     list_init(&c->link);
-    memcpy(&c->peer, &peer->storage, sizeof(c->peer));
+    memcpy(&c->peer, &n->peer.storage, sizeof(c->peer));
     c->arrival.run = connection_on_arrival;
     loop_post(w->loop, &c->arrival);
     return 0;

@@ -71,7 +71,7 @@ struct net_frame *gateway_frame_new(enum ws_opcode opcode, struct slice payload)
 /** Of this worker and window, made when it is first needed; NULL when out of memory. */
 static struct ws_deflater *deflater_of(struct gateway_worker *w, enum gateway_window window)
 {
-    const struct gateway_config *config = w->gateway->config;
+    const struct gateway_config *config = w->config;
     const struct ws_deflate_effort effort = {
         .window_bits = window_bits[window],
         .level = (uint8_t)config->deflate_level,
@@ -91,7 +91,7 @@ static struct net_frame *frame_new_compressed(struct gateway_worker *w, enum gat
     struct ws_deflater *deflater;
     int result;
 
-    if (payload.size < (size_t)w->gateway->config->deflate_min_bytes || !(deflater = deflater_of(w, window)))
+    if (payload.size < (size_t)w->config->deflate_min_bytes || !(deflater = deflater_of(w, window)))
         return NULL;
     buffer_reset(out, SCRATCH_KEEP_BYTES);
     result = ws_deflater_message(deflater, payload, out);

@@ -172,7 +172,7 @@ static void do_op(struct gateway_connection *c, const struct proto_op *op)
 
 void gateway_dialect_text(struct gateway_connection *c, struct slice payload)
 {
-    const struct gateway_config *config = c->worker->gateway->config;
+    const struct gateway_config *config = c->worker->config;
     const struct proto_limits limits = {
         .data_bytes = (size_t)config->message_bytes,
         .depth = JSON_NESTING_MAX,

@@ -3,47 +3,14 @@
  */
 #include "gateway/gateway_internal.h"
 
-int gateway_tls_load(const struct gateway_config *config, struct net_tls_tickets *tickets, struct buffer *errors,
-                     struct net_tls **ret_tls)
-{
-    struct net_tls_pair pairs[NET_TLS_PAIRS_MAX] = {0};
-    const struct net_tls_server_options options = {
-        .pairs = pairs,
-        .pair_count = config->tls_certificate.count,
-        .minimum = (enum net_tls_version)config->tls_minimum,
-        .tickets = config->tls_tickets ? tickets : NULL,
-    };
-    struct buffer sentence = {0};
-    int result;
-
-    if (config->tls_certificate.count != config->tls_key.count || options.pair_count > NET_TLS_PAIRS_MAX) {
-        buffer_printf(errors, "tls.certificate and tls.key: expected as many of one as of the other, at most %d\n",
-                      NET_TLS_PAIRS_MAX);
-        return CONFIG_E_INVALID;
-    }
-    if (options.pair_count == 0) {
-        *ret_tls = NULL;
-        return 0;
-    }
-    for (size_t i = 0; i < options.pair_count; i++)
-        pairs[i] = (struct net_tls_pair){config->tls_certificate.items[i], config->tls_key.items[i]};
-    result = net_tls_server_new(&options, &sentence, ret_tls);
-    if (result < 0 && result != -ENOMEM) {
-        buffer_printf(errors, "tls.certificate: %.*s\n", SLICE_PRINTF(buffer_slice(&sentence)));
-        result = CONFIG_E_INVALID;
-    }
-    buffer_deinit(&sentence);
-    return result;
-}
-
 int gateway_config_check(const struct gateway_config *config, const struct config *routes, struct buffer *errors)
 {
     struct gateway_routes loaded = {0};
-    struct net_tls *tls = NULL;
+    struct gateway_live *live = NULL;
     int result = gateway_routes_load(&loaded, routes, config->echo, errors);
-    int certificate = result < 0 ? 0 : gateway_tls_load(config, NULL, errors, &tls);
+    int certificate = result < 0 ? 0 : gateway_live_new(config, NULL, errors, &live);
 
-    net_tls_unref(tls);
+    gateway_live_unref(live);
     gateway_routes_deinit(&loaded);
     return result ? result : certificate;
 }
@@ -58,12 +25,14 @@ int gateway_new(const struct gateway_config *config, const struct gateway_enviro
         return -ENOMEM;
     g->config = config;
     g->environment = *environment;
+    list_init(&g->introductions);
+    gateway_addresses_init(&g->addresses);
     g->budget.limit = (size_t)config->queued_total;
     result = gateway_routes_load(&g->routes, environment->config, config->echo, errors);
     if (result == 0)
         result = net_tls_tickets_new(&g->tickets);
     if (result == 0)
-        result = gateway_tls_load(config, g->tickets, errors, &g->tls);
+        result = gateway_live_new(config, g->tickets, errors, &g->live);
     if (result == 0) {
         g->metrics = metrics_group_new(environment->metrics, gateway_metrics_rows, GATEWAY_METRICS);
         g->cells = g->metrics ? metrics_cells_new(g->metrics) : NULL;
@@ -95,6 +64,8 @@ int gateway_listen(struct gateway *g, struct loop *acceptor, struct buffer *erro
 {
     assert(g->worker_count > 0 && !g->acceptor);
     g->acceptor = acceptor;
+    for (size_t i = 0; i < g->worker_count; i++) /* what is shared out among them, now that all are there */
+        gateway_worker_set_live(g->workers[i], gateway_live_ref(g->live));
     return gateway_accept_start(g, errors);
 }
 
@@ -127,13 +98,13 @@ void gateway_shutdown(struct gateway *g, uint64_t spread_ms, void (*done)(void *
 {
     assert(!g->is_shutting_down && loop_is_current(g->acceptor));
     g->is_shutting_down = true;
-    g->listener = net_listener_close(g->listener);
+    gateway_accept_stop(g);
     g->workers_left = g->worker_count;
     g->shutdown_done = done;
     g->shutdown_userdata = userdata;
     /* Workers tell when they are done; should one be stuck, this does not wait for it. */
     loop_timer_init(&g->shutdown_timer, g->acceptor, shutdown_finish, g);
-    loop_timer_start(&g->shutdown_timer, (uint64_t)g->config->close_timeout_ms + 1000);
+    loop_timer_start(&g->shutdown_timer, (uint64_t)g->live->config.close_timeout_ms + 1000);
     for (size_t i = 0; i < g->worker_count; i++)
         gateway_worker_shutdown(g->workers[i], spread_ms);
 }
@@ -143,11 +114,12 @@ struct gateway *gateway_free(struct gateway *g)
     if (!g)
         return NULL;
     loop_timer_deinit(&g->shutdown_timer);
-    net_listener_close(g->listener);
+    gateway_accept_stop(g);
     for (size_t i = 0; i < g->worker_count; i++)
         gateway_worker_free(g->workers[i]);
     free(g->workers);
-    net_tls_unref(g->tls);
+    gateway_live_unref(g->live);
+    gateway_addresses_deinit(&g->addresses);
     net_tls_tickets_unref(g->tickets);
     gateway_routes_deinit(&g->routes);
     free(g);

@@ -2,12 +2,14 @@
 #define GATEWAY_GATEWAY_INTERNAL_H
 
 #include "base/log.h"
+#include "gateway/admission_internal.h"
 #include "gateway/gateway.h"
 #include "gateway/handshake_internal.h"
 #include "gateway/reason.h"
 #include "gateway/route_internal.h"
 #include "hub/port.h"
 #include "net/listener.h"
+#include "net/network.h"
 #include "net/stream.h"
 #include "proto/proto.h"
 #include "ws/deflate.h"
@@ -17,13 +19,9 @@
 
 /*
  * The inside of the gateway. The acceptor's loop owns struct gateway and makes connections; a worker's loop owns its
- * connections from the moment they arrive. Shared between them: the configuration and the routes, which do not change,
- * the number of connections, and whether the gateway drains.
+ * connections from the moment they arrive. Shared between them: the routes, which do not change; struct gateway_live,
+ * what a reload may change, of which each loop has its own reference; and the counters that are atomic.
  */
-
-/** Newcomers beyond the limit who are still listened to, so that they read a whole refusal; those beyond are refused
- * without. */
-#define GATEWAY_REFUSALS_MAX 256
 
 /** Rows that count ops, errors, refusals and reasons are ranges, in the order of their enumerations and tables. */
 enum gateway_metric {
@@ -39,6 +37,14 @@ enum gateway_metric {
     GATEWAY_METRIC_PONG_IN,
     GATEWAY_METRIC_CLOSE_IN,
     GATEWAY_METRIC_PAUSES,
+    GATEWAY_METRIC_HANDSHAKES,
+    GATEWAY_METRIC_RESUMED,
+    GATEWAY_METRIC_HANDSHAKING,
+    GATEWAY_METRIC_HANDSHAKES_WAITING,
+    GATEWAY_METRIC_ACCEPT_PAUSES,
+    GATEWAY_METRIC_CONNECTIONS_LIMIT,
+    GATEWAY_METRIC_MEMORY_LIMIT,
+    GATEWAY_METRIC_RESIDENT,
     GATEWAY_METRIC_DEFLATE_CONNECTIONS,
     GATEWAY_METRIC_INFLATERS,
     GATEWAY_METRIC_DEFLATED,
@@ -69,12 +75,44 @@ enum gateway_metric gateway_metric_refused(unsigned status);
 
 struct gateway_worker;
 
+/* ---- live.c ---- */
+
+/** struct gateway_live - what a reload may change; immutable, and counted with atomics */
+struct gateway_live {
+    atomic_uint refs;
+    struct gateway_config config; /* without its texts and lists, whose memory is another's */
+    struct net_tls *tls;          /* NULL: plain */
+    size_t trusted_count;
+    struct net_network trusted[];
+};
+
+/** By @config; the context's sessions resume by @tickets. 0; CONFIG_E_INVALID with sentences in @errors; -ENOMEM. */
+int gateway_live_new(const struct gateway_config *config, struct net_tls_tickets *tickets, struct buffer *errors,
+                     struct gateway_live **ret_live) base_must_check;
+struct gateway_live *gateway_live_ref(struct gateway_live *live);
+struct gateway_live *gateway_live_unref(struct gateway_live *live);
+/** Whether what this address says about others is believed. */
+bool gateway_live_trusts(const struct gateway_live *live, const struct net_address *a);
+
+/** A copy for a worker, on its way. */
+struct gateway_live_letter {
+    struct loop_task task;
+    struct gateway_worker *worker;
+    struct gateway_live *live;
+};
+
+/** struct gateway_reload - a reload that cannot fail any more; see gateway.h */
+struct gateway_reload {
+    struct gateway_live *live;
+    struct gateway_live_letter *letters[]; /* one a worker */
+};
+
 struct gateway {
-    const struct gateway_config *config;
+    const struct gateway_config *config; /* the acceptor's: only its loop reads it */
+    struct gateway_live *live;           /* the acceptor's reference */
     struct gateway_environment environment;
     struct gateway_routes routes;
     struct net_tls_tickets *tickets;
-    struct net_tls *tls; /* NULL: plain */
     struct metrics_group *metrics;
     struct metrics_cells *cells; /* the acceptor's */
     struct gateway_worker **workers;
@@ -82,9 +120,14 @@ struct gateway {
     struct loop *acceptor;
     struct net_listener *listener;
     struct net_address address;
-    struct log_limit full_limit;
-    atomic_size_t connections;
-    struct net_budget budget; /* what waits to be sent, of all workers */
+    struct gateway_admission admission;
+    struct gateway_addresses addresses;
+    struct list introductions; /* connections whose PROXY header is awaited */
+    atomic_size_t connections; /* also those that are refused */
+    atomic_size_t refusing;    /* connections that are refused and still there */
+    atomic_size_t newcomers;   /* connections on which this node has something to do before they are open */
+    atomic_size_t settled;     /* newcomers on which it was done, ever */
+    struct net_budget budget;  /* what waits to be sent, of all workers */
     /* the acceptor's, while shutting down */
     bool is_shutting_down;
     size_t workers_left;
@@ -112,6 +155,8 @@ struct gateway_deflate {
 /** struct gateway_worker - what the connections of one loop share */
 struct gateway_worker {
     struct gateway *gateway;
+    struct gateway_live *live;
+    const struct gateway_config *config; /* of live: changes between turns */
     struct loop *loop;
     struct net_loop *net;
     struct hub_port *port;
@@ -119,7 +164,7 @@ struct gateway_worker {
     struct list connections;
     struct buffer scratch; /* for what is being encoded */
     struct gateway_deflate deflate;
-    struct net_frame *ping;     /* the one that the heartbeat sends */
+    struct net_frame *ping; /* the one that the heartbeat sends */
     struct net_queue_limits limits, echo_limits;
     struct loop_deadline count; /* brings the byte counters to the metrics */
     struct net_loop_counters told;
@@ -134,6 +179,8 @@ struct gateway_worker {
 int gateway_worker_new(struct gateway *g, struct loop *l, struct hub *h,
                        struct gateway_worker **ret_worker) base_must_check;
 struct gateway_worker *gateway_worker_free(struct gateway_worker *w);
+/** On the worker's loop: from now on @live holds, whose reference it takes. */
+void gateway_worker_set_live(struct gateway_worker *w, struct gateway_live *live);
 /** Begins to end all connections. Thread: any. */
 void gateway_worker_shutdown(struct gateway_worker *w, uint64_t spread_ms);
 /** Called by each connection when it is gone. */
@@ -178,16 +225,19 @@ struct gateway_connection {
     const struct proto_codec *codec; /* NULL: /echo */
     struct hub_session session;
     char *binary_room; /* where binary frames go; NULL: nowhere */
-    uint64_t born_ms, last_input_ms;
-    int fd; /* ARRIVING */
+    uint64_t born_ms, last_input_ms, opened_ms;
+    uint64_t address_key; /* if is_counted */
+    int fd;               /* ARRIVING */
     uint8_t state;
     uint8_t reason; /* enum gateway_reason; GATEWAY_REASONS: none yet */
     uint8_t window; /* enum gateway_window */
     bool is_upgraded;
     bool has_session; /* hub_session_open() was called, hub_session_close() was not */
-    bool is_over_limit;
-    bool is_pinged; /* since the last input */
-    bool is_held;   /* not read from until answers, or room in the queue, came */
+    uint8_t refusal;  /* enum gateway_reason for which it is refused; GATEWAY_REASONS: it is let in */
+    bool is_counted;  /* by its address */
+    bool has_spoken;  /* a frame has come */
+    bool is_pinged;   /* since the last input */
+    bool is_held;     /* not read from until answers, or room in the queue, came */
     union {
         struct sockaddr any;
         struct sockaddr_in in;
@@ -195,10 +245,24 @@ struct gateway_connection {
     } peer;
 };
 
-/** A connection that arrives at @w by its mailbox. Takes over @fd, also on failure. 0, -ENOMEM. Thread: the acceptor's.
- */
-int gateway_connection_hand_over(struct gateway_worker *w, int fd, const struct net_address *peer,
-                                 bool is_over_limit) base_must_check;
+/** What the acceptor knows of a connection. */
+struct gateway_newcomer {
+    int fd;
+    struct net_address peer; /* the client, as far as known */
+    enum gateway_reason refusal;
+    bool is_counted;
+    uint64_t address_key;
+};
+
+/** A connection that arrives at @w by its mailbox. Takes over the descriptor, also on failure. 0, -ENOMEM. Thread: the
+ * acceptor's. */
+int gateway_connection_hand_over(struct gateway_worker *w, const struct gateway_newcomer *n) base_must_check;
+/** The one setter of states; starts the deadline that belongs to it. */
+void gateway_connection_set_state(struct gateway_connection *c, enum gateway_state state);
+/** The one place where a connection's end gets its reason; the first holds. @detail, a sentence, may be NULL. */
+void gateway_connection_end(struct gateway_connection *c, enum gateway_reason reason, const char *detail);
+/** What is queued is sent, then the stream ends. */
+void gateway_connection_finish(struct gateway_connection *c);
 /** Tags of frames of which only the newest matters to a slow reader; others are hashes. */
 enum gateway_tag { GATEWAY_TAG_PING = 1, GATEWAY_TAG_PONG = 2 };
 
@@ -253,9 +317,38 @@ extern const struct hub_port_ops gateway_port_ops;
 int gateway_session_open(struct gateway_connection *c, const struct gateway_target *target) base_must_check;
 void gateway_session_close(struct gateway_connection *c);
 
+/* ---- request.c: the head ---- */
+
+/** Bytes of the request; returns how many were used. */
+size_t gateway_request_read(struct gateway_connection *c, const char *data, size_t size);
+
 /* ---- acceptor.c ---- */
 
 /** Binds and accepts on g->acceptor. 0, or -errno with a sentence in @errors. */
 int gateway_accept_start(struct gateway *g, struct buffer *errors) base_must_check;
+/** Accepts no more; connections that were not handed over yet end. */
+void gateway_accept_stop(struct gateway *g);
+/** A connection whose client is known, counted in g->connections: handed over, or refused. */
+void gateway_accept_client(struct gateway *g, int fd, const struct net_address *client);
+/** One that ended before it was handed over. */
+void gateway_accept_abandoned(struct gateway *g, enum gateway_reason reason);
+
+/* ---- introduction.c ---- */
+
+/** Reads the PROXY header that a trusted peer sends first, then calls gateway_accept_client(). */
+void gateway_introduction_await(struct gateway *g, int fd, const struct net_address *peer);
+/** Ends all that are awaited. */
+void gateway_introductions_end(struct gateway *g);
+
+/* ---- forwarded.c ---- */
+
+/**
+ * gateway_forwarded_client() - the client behind trusted proxies, by X-Forwarded-For
+ *
+ * @peer: who speaks to us, trusted. Return: the rightmost address that is not trusted; the leftmost if all are;
+ * *ret_client untouched and false if there is none.
+ */
+bool gateway_forwarded_client(const struct gateway_live *live, const struct http_message *request,
+                              struct net_address *ret_client);
 
 #endif

@@ -7,6 +7,7 @@
 #include "gateway/handshake_internal.h"
 
 #include "base/json.h"
+#include "base/random.h"
 #include "ws/ws.h"
 
 #include <stdio.h>
@@ -15,6 +16,9 @@
 #define CONTENT_SECURITY_POLICY                                                                                        \
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; "     \
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+/** Seconds until a client should come again: so many to twice as many. */
+#define RETRY_AFTER_S 5
 
 static const char *status_word(unsigned status)
 {
@@ -33,6 +37,9 @@ void gateway_handshake_refuse(unsigned status, const char *sentence, struct gate
 {
     ret_decision->answer = GATEWAY_ANSWER_REFUSAL;
     ret_decision->status = status;
+    /* Those who were refused together do not come back together. */
+    ret_decision->retry_after_s =
+        status == 429 || status == 503 ? RETRY_AFTER_S + (unsigned)random_below(RETRY_AFTER_S) : 0;
     if (sentence != ret_decision->sentence)
         snprintf(ret_decision->sentence, sizeof(ret_decision->sentence), "%s", sentence);
 }
@@ -112,8 +119,9 @@ static int decide_upgrade(const struct gateway_site *site, const struct http_mes
     if (!fault)
         fault = choose_extension(site, request, decision);
     if (!fault && site->refusing) {
-        status = 503;
+        status = site->refusing_status;
         fault = site->refusing;
+        decision->is_turned_away = true;
     }
     if (fault) {
         gateway_handshake_refuse(status, fault, decision);
@@ -234,23 +242,25 @@ static void write_text(const struct gateway_decision *decision, struct buffer *o
     http_write_response(out, decision->status, headers, slice_make(line, (size_t)size), false, decision->head_only);
 }
 
-/** 426 names what to upgrade to (RFC 9110 section 15.5.22) and the version (RFC 6455 section 4.4); 503 when to come
- * again. */
+/** 426 names what to upgrade to (RFC 9110 section 15.5.22) and the version (RFC 6455 section 4.4); 429 and 503 when
+ * to come again. */
 static void write_refusal(const struct gateway_decision *decision, struct buffer *out)
 {
     static const struct http_header_text of_405[] = {{"Allow", "GET, HEAD"}, {NULL, NULL}};
     static const struct http_header_text of_426[] = {
         {"Upgrade", "websocket"}, {"Connection", "Upgrade"}, {"Sec-WebSocket-Version", "13"}, {NULL, NULL}};
-    static const struct http_header_text of_503[] = {{"Retry-After", "5"}, {NULL, NULL}};
+    char retry_after[16];
+    const struct http_header_text of_later[] = {{"Retry-After", retry_after}, {NULL, NULL}};
     static const struct http_header_text of_rest[] = {{NULL, NULL}};
     const struct http_header_text *extra = decision->status == 405   ? of_405
                                            : decision->status == 426 ? of_426
-                                           : decision->status == 503 ? of_503
+                                           : decision->retry_after_s ? of_later
                                                                      : of_rest;
     struct http_header_text headers[8] = {{"Content-Type", "application/json"}, {"Cache-Control", "no-store"}};
     struct buffer body = {0};
     struct json_writer w;
 
+    snprintf(retry_after, sizeof(retry_after), "%u", decision->retry_after_s);
     for (size_t i = 0; extra[i].name; i++)
         headers[2 + i] = extra[i];
     json_writer_init(&w, &body);

@@ -20,6 +20,7 @@
     X(413, "too_large")                                                                                                \
     X(414, "uri_too_long")                                                                                             \
     X(426, "upgrade_required")                                                                                         \
+    X(429, "quota")                                                                                                    \
     X(431, "head_too_large")                                                                                           \
     X(500, "internal")                                                                                                 \
     X(501, "not_implemented")                                                                                          \
@@ -31,7 +32,8 @@ struct gateway_site {
     const struct gateway_routes *routes;
     bool demo;
     const struct ws_deflate_policy *deflate; /* NULL: no compression */
-    const char *refusing;                    /* NULL, or why nobody is let in now: a sentence for 503 */
+    const char *refusing;                    /* NULL, or why this client is not let in now */
+    unsigned refusing_status;                /* 503 or 429 */
     bool (*is_ready)(void *userdata, char reason[128]);
     void *userdata;
 };
@@ -47,7 +49,9 @@ struct gateway_decision {
     enum gateway_answer answer;
     unsigned status;
     char sentence[GATEWAY_SENTENCE_SIZE];
-    bool head_only; /* HEAD: without the body */
+    bool is_turned_away;    /* refused for gateway_site.refusing */
+    unsigned retry_after_s; /* of 429 and 503 */
+    bool head_only;         /* HEAD: without the body */
     const struct gateway_asset *asset;
     const struct gateway_route *route;
     struct gateway_target target;    /* names and positions; empty for /echo */

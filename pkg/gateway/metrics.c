@@ -46,6 +46,14 @@ const struct metrics_row gateway_metrics_rows[GATEWAY_METRICS] = {
     [GATEWAY_METRIC_PING_IN] = MESSAGE_ROW("ping"),
     [GATEWAY_METRIC_PONG_IN] = MESSAGE_ROW("pong"),
     [GATEWAY_METRIC_CLOSE_IN] = MESSAGE_ROW("close"),
+    [GATEWAY_METRIC_HANDSHAKES] = LABELED("tls_handshakes", "resumed=\"no\"", "TLS handshakes done."),
+    [GATEWAY_METRIC_RESUMED] = LABELED("tls_handshakes", "resumed=\"yes\"", "TLS handshakes done."),
+    [GATEWAY_METRIC_HANDSHAKING] = GAUGE("tls_handshaking", "TLS handshakes under way."),
+    [GATEWAY_METRIC_HANDSHAKES_WAITING] = GAUGE("tls_waiting", "Clients that wait until they may begin their TLS handshake."),
+    [GATEWAY_METRIC_ACCEPT_PAUSES] = COUNTER("accept_pauses", "Times newcomers were left waiting because this node had enough to do."),
+    [GATEWAY_METRIC_CONNECTIONS_LIMIT] = GAUGE("connections_limit", "Client connections that may be open at once."),
+    [GATEWAY_METRIC_MEMORY_LIMIT] = GAUGE("memory_limit_bytes", "Memory of the process from which on newcomers are refused."),
+    [GATEWAY_METRIC_RESIDENT] = {.name = "warren_process_resident_bytes", .type = METRICS_GAUGE, .help = "Memory of the process that is in RAM."},
     GATEWAY_STATUS_TABLE(STATUS_ROW)
     GATEWAY_REASON_TABLE(REASON_ROW)
     PROTO_ERROR_TABLE(ERROR_ROW)

@@ -27,6 +27,11 @@ unsigned gateway_reason_code(enum gateway_reason reason)
     return gateway_reasons[reason].code;
 }
 
+unsigned gateway_reason_status(enum gateway_reason reason)
+{
+    return reason == GATEWAY_REASON_ADDRESS ? 429 : 503;
+}
+
 bool gateway_reason_is_error(enum gateway_reason reason)
 {
     assert(reason < GATEWAY_REASONS);

@@ -14,6 +14,12 @@
     X(HTTP_DONE, "http_done", 1006, false, "plain HTTP request answered")                                              \
     X(REFUSED, "refused", 1006, false, "refused before the upgrade")                                                   \
     X(HANDSHAKE_TIMEOUT, "handshake_timeout", 1006, false, "no complete request in time")                              \
+    X(FULL, "full", 1006, false, "this node has as many connections as it may")                                        \
+    X(ADDRESS, "address", 1006, false, "this address has as many connections as it may")                               \
+    X(MEMORY, "memory", 1006, false, "this node has as little memory left as it may")                                  \
+    X(STORM, "storm", 1006, false, "too many clients come at once")                                                    \
+    X(BAD_PROXY, "bad_proxy", 1006, true, "bad PROXY header")                                                          \
+    X(TLS_TIMEOUT, "tls_timeout", 1006, false, "no complete TLS handshake in time")                                    \
     X(TLS_FAILED, "tls_failed", 1006, false, "TLS handshake failed")                                                   \
     X(TLS_BUSY, "tls_busy", 1006, false, "too many TLS handshakes at once")                                            \
     X(PROTOCOL_ERROR, "protocol_error", 1002, false, "WebSocket protocol error")                                       \
@@ -21,6 +27,7 @@
     X(TOO_BIG, "too_big", 1009, false, "message too big")                                                              \
     X(GOING_AWAY, "draining", 4100, false, "draining")                                                                 \
     X(TOO_SLOW, "too_slow", 4101, true, "reads too slowly")                                                            \
+    X(NO_FIRST_FRAME, "no_first_frame", 4102, false, "no frame in time")                                               \
     X(IDLE, "idle", 4102, false, "no sign of life")                                                                    \
     X(OVERLOADED, "overloaded", 4103, true, "the node is overloaded")                                                  \
     X(INTERNAL, "internal", 1011, true, "internal error")
@@ -34,6 +41,8 @@ enum gateway_reason {
 
 const char *gateway_reason_word(enum gateway_reason reason);
 unsigned gateway_reason_code(enum gateway_reason reason);
+/** Of a refusal for this reason: 429 if it is the client's own doing, else 503. */
+unsigned gateway_reason_status(enum gateway_reason reason);
 bool gateway_reason_is_error(enum gateway_reason reason);
 const char *gateway_reason_sentence(enum gateway_reason reason);
 

@@ -36,7 +36,7 @@ static struct proto_channel_state state_of(const struct hub_channel_state *state
 static void go_on(struct gateway_connection *c)
 {
     if (c->is_held && c->state == GATEWAY_STATE_OPEN &&
-        c->session.open_requests <= (uint64_t)c->worker->gateway->config->open_requests)
+        c->session.open_requests <= (uint64_t)c->worker->config->open_requests)
         gateway_connection_release(c);
 }
 
@@ -57,7 +57,7 @@ static void on_open(struct hub_session *s, int result, const struct hub_channel_
     welcome.welcome.session = hub_session_id(s);
     welcome.welcome.user = hub_session_user(s);
     welcome.welcome.node = slice_from(w->gateway->environment.node);
-    welcome.welcome.heartbeat_s = (uint64_t)(w->gateway->config->heartbeat_ms + 999) / 1000;
+    welcome.welcome.heartbeat_s = (uint64_t)(w->config->heartbeat_ms + 999) / 1000;
     welcome.welcome.channels = states;
     welcome.welcome.channel_count = count;
     gateway_dialect_tell(c, &welcome);

@@ -12,6 +12,7 @@
 static void worker_count_bytes(struct gateway_worker *w)
 {
     const struct net_loop_counters *now = net_loop_counters(w->net);
+    size_t handshaking, waiting;
 
     gateway_count(w, GATEWAY_METRIC_BYTES_IN, (int64_t)(now->bytes_in - w->told.bytes_in));
     gateway_count(w, GATEWAY_METRIC_BYTES_OUT, (int64_t)(now->bytes_out - w->told.bytes_out));
@@ -20,6 +21,12 @@ static void worker_count_bytes(struct gateway_worker *w)
     gateway_count(w, GATEWAY_METRIC_DROPPED, (int64_t)(now->frames_dropped - w->told.frames_dropped));
     metrics_set(w->cells, GATEWAY_METRIC_QUEUED, (int64_t)now->bytes_queued);
     metrics_set(w->cells, GATEWAY_METRIC_BEHIND, (int64_t)now->streams_behind);
+    gateway_count(w, GATEWAY_METRIC_HANDSHAKES,
+                  (int64_t)(now->handshakes - now->resumed - (w->told.handshakes - w->told.resumed)));
+    gateway_count(w, GATEWAY_METRIC_RESUMED, (int64_t)(now->resumed - w->told.resumed));
+    net_loop_handshakes(w->net, &handshaking, &waiting);
+    metrics_set(w->cells, GATEWAY_METRIC_HANDSHAKING, (int64_t)handshaking);
+    metrics_set(w->cells, GATEWAY_METRIC_HANDSHAKES_WAITING, (int64_t)waiting);
     w->told = *now;
     gateway_deflate_count(w);
 }
@@ -72,7 +79,7 @@ static void worker_on_shutdown(struct loop_task *task)
     struct gateway_worker *w = container_of(task, struct gateway_worker, shutdown);
 
     w->is_draining = true;
-    loop_deadline_start(w->loop, &w->shutdown_deadline, (uint64_t)w->gateway->config->close_timeout_ms);
+    loop_deadline_start(w->loop, &w->shutdown_deadline, (uint64_t)w->config->close_timeout_ms);
     list_for_each_safe (it, &w->connections)
         gateway_connection_shutdown(container_of(it, struct gateway_connection, link),
                                     random_below(w->shutdown_spread_ms + 1));
@@ -88,9 +95,19 @@ void gateway_worker_shutdown(struct gateway_worker *w, uint64_t spread_ms)
 
 /* ---- life ---- */
 
+/** Handshakes are shared out among the workers; each may have one. */
+static size_t share_of(const struct gateway_worker *w, int64_t of_all)
+{
+    size_t workers = w->gateway->worker_count ? w->gateway->worker_count : 1;
+
+    return ((size_t)of_all + workers - 1) / workers;
+}
+
 static void worker_set_limits(struct gateway_worker *w)
 {
-    const struct gateway_config *config = w->gateway->config;
+    const struct gateway_config *config = w->config;
+
+    net_loop_set_handshake_limit(w->net, share_of(w, config->tls_handshakes), share_of(w, config->tls_waiting));
 
     w->limits = (struct net_queue_limits){
         .bytes = (uint32_t)config->queued_bytes,
@@ -103,6 +120,14 @@ static void worker_set_limits(struct gateway_worker *w)
     w->echo_limits = w->limits;
     w->echo_limits.bytes = (uint32_t)(config->queued_bytes + 2 * config->frame_bytes);
     w->echo_limits.soft_bytes = 0;
+}
+
+void gateway_worker_set_live(struct gateway_worker *w, struct gateway_live *live)
+{
+    gateway_live_unref(w->live);
+    w->live = live;
+    w->config = &live->config;
+    worker_set_limits(w);
 }
 
 int gateway_worker_new(struct gateway *g, struct loop *l, struct hub *h, struct gateway_worker **ret_worker)
@@ -124,7 +149,7 @@ int gateway_worker_new(struct gateway *g, struct loop *l, struct hub *h, struct 
     if (result == 0) {
         w->ping->delivery = NET_FRAME_LATEST;
         w->ping->tag = GATEWAY_TAG_PING;
-        worker_set_limits(w);
+        gateway_worker_set_live(w, gateway_live_ref(g->live));
         net_loop_set_budget(w->net, &g->budget);
     }
     if (result == 0)
@@ -149,6 +174,7 @@ struct gateway_worker *gateway_worker_free(struct gateway_worker *w)
     net_frame_unref(w->ping);
     gateway_deflate_deinit(&w->deflate);
     buffer_deinit(&w->scratch);
+    gateway_live_unref(w->live);
     free(w);
     return NULL;
 }

@@ -11,6 +11,7 @@
  */
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/machine.h"
 #include "base/random.h"
 #include "bus/local.h"
 #include "server/server_internal.h"
@@ -74,6 +75,14 @@ static int build_backends(struct server *s)
     return result ? result : redis_store_new(s->hub_loop, &settings->redis, &identity, s->metrics, &s->store);
 }
 
+/** Listeners, loops, broker and store, files; and a share for the internal listener's clients. */
+static uint64_t other_descriptors(const struct server *s)
+{
+    uint64_t share = machine_raise_descriptors() / 16, api = (uint64_t)s->settings->api.connections;
+
+    return SERVER_OWN_DESCRIPTORS + 8 * s->worker_count + (api < share ? api : share);
+}
+
 static int build_front(struct server *s, struct buffer *errors)
 {
     const struct gateway_environment gateway_environment = {
@@ -82,6 +91,7 @@ static int build_front(struct server *s, struct buffer *errors)
         .config = s->settings->config,
         .is_ready = server_is_ready,
         .userdata = s,
+        .other_descriptors = other_descriptors(s),
     };
     const struct api_environment api_environment = {
         .metrics = s->metrics,

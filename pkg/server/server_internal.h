@@ -33,6 +33,8 @@ struct server_settings {
 /** The node's id is bounded: IPv6 in brackets and a port. */
 #define SERVER_NODE_ID_SIZE 72
 #define SERVER_WORKERS_MAX 256
+/** Descriptors of a node without its workers and clients, generously. */
+#define SERVER_OWN_DESCRIPTORS 64
 
 struct server_doctor_run;
 

@@ -171,9 +171,16 @@ static void test_refusing(void **state base_unused)
     struct buffer out = {0};
 
     site.refusing = "full";
+    site.refusing_status = 503;
     assert_int_equal(answer(GET("/ws") UPGRADE KEY VERSION "\r\n", &out, &decision), GATEWAY_ANSWER_REFUSAL);
     assert_int_equal(decision.status, 503);
     assert_has(&out, "Retry-After: ");
+    assert_true(decision.is_turned_away && decision.retry_after_s >= 5 && decision.retry_after_s < 10);
+    site.refusing_status = 429;
+    assert_int_equal(answer(GET("/ws") UPGRADE KEY VERSION "\r\n", &out, &decision), GATEWAY_ANSWER_REFUSAL);
+    assert_int_equal(decision.status, 429);
+    assert_has(&out, "Retry-After: ");
+    assert_has(&out, "\"code\":\"quota\"");
     assert_int_equal(answer(GET("/healthz") "\r\n", &out, &decision), GATEWAY_ANSWER_TEXT);
     site.refusing = NULL;
     buffer_deinit(&out);
