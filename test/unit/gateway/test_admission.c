@@ -187,8 +187,8 @@ static void test_proxy_protocol(void **state base_unused)
     client_send_text(wrong, REQUEST(""));
     client_expect_end(wrong);
     client_expect_end(silent);
-    assert_int_equal(node_metric(n, "warren_gateway_ended_total{reason=\"bad_proxy\"}"), 1);
-    assert_int_equal(node_metric(n, "warren_gateway_ended_total{reason=\"handshake_timeout\"}"), 1);
+    node_wait_metric(n, "warren_gateway_ended_total{reason=\"bad_proxy\"}", 1);
+    node_wait_metric(n, "warren_gateway_ended_total{reason=\"handshake_timeout\"}", 1);
     client_close(silent);
     client_close(wrong);
     silent = client_connect(n); /* while the node ends */
