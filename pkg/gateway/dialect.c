@@ -98,7 +98,8 @@ static int set_binary_room(struct gateway_connection *c, struct slice room)
 
 static int op_join(struct gateway_connection *c, const struct proto_op *op)
 {
-    int result = hub_session_join(&c->session, op->room, op->has_since, op->since.epoch, op->since.offset, op->id);
+    const struct hub_since since = {op->has_since, op->since.epoch, op->since.offset};
+    int result = hub_session_join(&c->session, op->room, &since, op->id);
 
     if (result == 0 && op->is_binary)
         result = set_binary_room(c, op->room);

@@ -318,8 +318,18 @@ static int read_since(struct slice raw, char sentence[GATEWAY_SENTENCE_SIZE], st
 
         if (kind == CHANNEL_KIND_NONE || (kind != CHANNEL_KIND_ALL && name_check(name)))
             return bad_url(sentence, "since", "does not begin with a channel");
+        if (kind == CHANNEL_KIND_ALL) {
+            target->has_all_since = true;
+            target->all_since = since;
+            return 0;
+        }
+        if (kind == CHANNEL_KIND_USER && slice_equal(name, gateway_name_slice(&target->user))) {
+            target->has_inbox_since = true;
+            target->inbox_since = since;
+            return 0;
+        }
         if (kind != CHANNEL_KIND_ROOM || !slice_equal(name, gateway_name_slice(&target->room)))
-            return 0; /* positions are kept for the route's room alone: the session does not ask for another one here */
+            return 0; /* not one that this session begins with: a join brings its own */
     }
     target->has_since = true;
     target->since = since;

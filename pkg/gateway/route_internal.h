@@ -72,6 +72,8 @@ struct gateway_target {
     struct gateway_name user, device, room;
     bool has_since; /* a position in that room */
     struct proto_position since;
+    bool has_inbox_since, has_all_since;
+    struct proto_position inbox_since, all_since;
 };
 
 /** What is wrong with a URL: "room is empty". */

@@ -115,6 +115,16 @@ static void on_message(struct hub_session *s, struct hub_fan *fan)
         gateway_connection_abort(c, GATEWAY_REASON_INTERNAL); /* a message left out would be a lie */
 }
 
+static void on_reset(struct hub_session *s, struct slice channel, uint64_t epoch, uint64_t offset)
+{
+    const struct proto_event event = {
+        .kind = PROTO_EVENT_RESET,
+        .reset = {.channel = channel, .position = {.epoch = epoch, .offset = offset}},
+    };
+
+    gateway_dialect_tell(connection_of(s), &event);
+}
+
 static void fan_done(void *userdata base_unused, struct hub_fan *fan)
 {
     for (size_t i = 0; i < VARIANTS; i++)
@@ -176,6 +186,7 @@ static void on_online(struct hub_session *s, struct slice tag, int result, uint6
 static const struct hub_sink_ops sink_ops = {
     .on_open = on_open,
     .on_message = on_message,
+    .on_reset = on_reset,
     .on_joined = on_joined,
     .on_sent = on_sent,
     .on_online = on_online,
@@ -189,9 +200,9 @@ int gateway_session_open(struct gateway_connection *c, const struct gateway_targ
         .user = gateway_name_slice(&target->user),
         .device = gateway_name_slice(&target->device),
         .room = gateway_name_slice(&target->room),
-        .has_since = target->has_since,
-        .since_epoch = target->since.epoch,
-        .since_offset = target->since.offset,
+        .room_since = {target->has_since, target->since.epoch, target->since.offset},
+        .inbox_since = {target->has_inbox_since, target->inbox_since.epoch, target->inbox_since.offset},
+        .all_since = {target->has_all_since, target->all_since.epoch, target->all_since.offset},
     };
     int result;
 

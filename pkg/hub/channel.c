@@ -7,6 +7,7 @@
  * leave has come here and its last batch is back.
  */
 #include "hub/port_internal.h"
+#include "hub/sequence_internal.h"
 
 static struct slice channel_key(const void *object)
 {
@@ -43,13 +44,17 @@ int hub_channel_new_all(struct hub *h)
 {
     assert(!h->all);
     h->all = channel_alloc(h, CHANNEL_ALL, CHANNEL_KIND_ALL);
-    return h->all ? 0 : -ENOMEM;
+    if (!h->all)
+        return -ENOMEM;
+    return h->all->rule->is_sequenced ? hub_sequence_new(h, h->all) : 0;
 }
 
 struct hub_channel *hub_channel_free_all(struct hub *h)
 {
-    if (h->all)
+    if (h->all) {
         assert(!h->all->holds && !h->all->listener_count);
+        hub_sequence_free(h, h->all->sequence);
+    }
     free(h->all);
     return NULL;
 }
@@ -70,6 +75,7 @@ static void channel_free(struct hub *h, struct hub_channel *c)
         hub_room_free(h, c->room);
         h->room_count--;
     }
+    c->sequence = hub_sequence_free(h, c->sequence);
     hub_gauge(h, HUB_METRIC_CHANNELS, h->channel_count);
     hub_gauge(h, HUB_METRIC_ROOMS, h->room_count);
     free(c);
@@ -98,6 +104,10 @@ static int channel_new(struct hub *h, struct slice name, enum channel_kind kind,
             return result;
         }
         h->room_count++;
+    }
+    if (c->rule->is_sequenced && hub_sequence_new(h, c) < 0) {
+        channel_free(h, c);
+        return -ENOMEM;
     }
     hub_gauge(h, HUB_METRIC_CHANNELS, h->channel_count);
     hub_gauge(h, HUB_METRIC_ROOMS, h->room_count);
@@ -180,6 +190,8 @@ void hub_channel_unlisten(struct hub *h, struct hub_subscription *s)
     hub_channel_hold(c);
     if (c->room)
         hub_room_exit(h, c->room, hub_client_user(s->client));
+    if (c->sequence && !c->listener_count)
+        hub_sequence_idle(h, c->sequence);
     hub_channel_release(h, c);
     hub_client_unref(s->client);
     s->channel = NULL;

@@ -6,7 +6,7 @@
  * neither. A bounded window of statements is under way at one time; each answer makes the next one leave. When the
  * store came back, or the lease did, all are unstated again.
  */
-#include "hub/hub_internal.h"
+#include "hub/sequence_internal.h"
 
 #include "base/clock.h"
 
@@ -134,9 +134,12 @@ static int client_subscribe(struct hub *h, struct hub_request *r)
 
     while (!result && done < BASE_ARRAY_SIZE(r->listen.subscriptions) && r->listen.subscriptions[done]) {
         result = hub_channel_listen(h, r->listen.subscriptions[done]);
-        if (!result)
+        if (!result) {
+            r->listen.joins[done].channel = r->listen.subscriptions[done]->channel;
             done++;
+        }
     }
+    r->listen.join_count = done;
     if (!result)
         return 0;
     while (done > 0)
@@ -148,6 +151,7 @@ void hub_client_handle_open(struct hub *h, struct hub_request *r)
 {
     struct hub_client *c = r->listen.client;
     int result = h->is_stopped ? HUB_E_UNAVAILABLE : 0;
+    struct hub_join *all;
 
     c->refs = 1;
     list_init(&c->link);
@@ -167,7 +171,10 @@ void hub_client_handle_open(struct hub *h, struct hub_request *r)
     h->doors[c->port_index].sessions++;
     h->all->listener_count++;
     hub_gauge(h, HUB_METRIC_SESSIONS, h->sessions);
-    hub_request_answer(h, r, 0);
+    all = &r->listen.joins[r->listen.join_count++];
+    all->since = r->listen.joins[HUB_JOIN_ALL].since;
+    all->channel = h->all;
+    hub_join_begin(h, r);
     hub_client_pump(h);
 }
 
@@ -177,7 +184,24 @@ void hub_client_handle_join(struct hub *h, struct hub_request *r)
 
     if (!result && r->listen.client->is_refused)
         result = HUB_E_QUOTA;
-    hub_request_answer(h, r, result ? result : client_subscribe(h, r));
+    if (!result)
+        result = client_subscribe(h, r);
+    if (result)
+        hub_request_answer(h, r, result);
+    else
+        hub_join_begin(h, r);
+}
+
+void hub_client_handle_rejoin(struct hub *h, struct hub_request *r)
+{
+    char storage[CHANNEL_MAX_BYTES];
+    struct slice name = channel_format(CHANNEL_KIND_ROOM, slice_from(r->text), storage);
+
+    struct hub_channel *c = hub_channel_find(h, name);
+
+    if (c && c->sequence && c->sequence->status == HUB_SEQUENCE_LIVE)
+        r->listen.joins[0].at = c->sequence->last;
+    hub_request_answer(h, r, 0);
 }
 
 void hub_client_on_leave(struct loop_task *task)

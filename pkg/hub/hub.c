@@ -7,6 +7,7 @@
  * spot, without loop, bus or store.
  */
 #include "hub/port_internal.h"
+#include "hub/sequence_internal.h"
 
 #include "base/clock.h"
 
@@ -152,6 +153,7 @@ static void on_turn_end(void *userdata)
 
     hub_intake_ask(h);
     hub_intake_run(h);
+    hub_interest_run(h);
     for (size_t i = 0; i < h->door_count; i++)
         hub_door_flush(h, &h->doors[i]);
 }
@@ -177,6 +179,12 @@ static void hub_init(struct hub *h, struct loop *l, const struct hub_config *con
     list_init(&h->unstated);
     list_init(&h->rooms);
     list_init(&h->dirty);
+    list_init(&h->sequences);
+    list_init(&h->stragglers);
+    list_init(&h->unpositioned);
+    list_init(&h->unread);
+    list_init(&h->confirming);
+    list_init(&h->unpublished);
     loop_deferred_init(&h->turn_end, on_turn_end, h);
     hub_dedup_init(&h->dedup, (uint64_t)config->dedup_window_ms, (size_t)config->dedup_local, loop_now_ms(l));
     snprintf(h->node_channel, sizeof(h->node_channel), "node:%s", identity->node);
@@ -223,7 +231,12 @@ int hub_start(struct hub *h)
     hub_status_refresh(h);
     loop_timer_start(&h->status_timer, STATUS_INTERVAL_MS);
     hub_presence_start(h);
+    hub_sequence_start(h);
+    hub_append_start(h);
+    hub_sweep_start(h);
     hub_lease_start(h);
+    if (h->all->sequence)
+        hub_interest_want(h, h->all->sequence);
     return 0;
 }
 
@@ -233,11 +246,14 @@ void hub_stop(struct hub *h)
         return;
     h->is_stopped = true;
     hub_lease_stop(h);
+    hub_sweep_stop(h);
     loop_timer_deinit(&h->status_timer);
     /* What bus and store still answer comes before these return, and goes on to the ports. */
     bus_stop(h->bus);
     store_stop(h->store);
+    hub_append_stop(h);
     hub_intake_stop(h);
+    hub_sequence_stop(h);
     hub_presence_stop(h);
     hub_client_stop(h);
     loop_deferred_cancel(&h->turn_end);

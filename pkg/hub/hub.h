@@ -49,8 +49,13 @@ enum hub_delivery {
 /** A section [channel.<name>]: options of the channels that fit a pattern; the first section that fits a channel is
  * its. */
 struct hub_channel_config {
-    char *match;  /* room:flood-*; see glob_matches() */
-    int delivery; /* class: enum hub_delivery, of messages */
+    char *match;        /* room:flood-*; see glob_matches() */
+    int delivery;       /* class: enum hub_delivery, of messages */
+    bool is_sequenced;  /* sequenced: yes */
+    int64_t log_length; /* messages kept; 0: 1,000, of inboxes 100 */
+    int64_t log_bytes;  /* 1m */
+    int64_t log_age_ms; /* 0: 10m, of inboxes 24h */
+    int64_t key_age_ms; /* 10m */
 };
 extern const struct config_option hub_channel_options[];
 extern const size_t hub_channel_option_count;

@@ -86,11 +86,12 @@ struct hub_local {
  */
 struct hub_channel {
     const struct hub_channel_config *rule;
-    struct hub_room *room;   /* of a room: who is present */
-    struct hub_local local;  /* of the first loop that asked; those of others hang behind it */
-    uint32_t listener_count; /* of all loops */
-    uint32_t holds;          /* intakes, batches, flushes and dirt: it stays while there are any */
-    uint8_t kind;            /* enum channel_kind */
+    struct hub_room *room;         /* of a room: who is present */
+    struct hub_sequence *sequence; /* NULL: the channel has no positions */
+    struct hub_local local;        /* of the first loop that asked; those of others hang behind it */
+    uint32_t listener_count;       /* of all loops */
+    uint32_t holds;                /* intakes, batches, flushes and dirt: it stays while there are any */
+    uint8_t kind;                  /* enum channel_kind */
     uint8_t name_size;
     char name[];
 };
@@ -171,6 +172,23 @@ enum hub_request_kind {
     HUB_REQUEST_NODES,
 };
 
+/** struct hub_join - a request's waiting for one of its channels; the hub's, then with the answer the port's */
+struct hub_join {
+    struct list link; /* sequence->joins, while it waits */
+    struct hub_request *request;
+    struct hub_channel *channel; /* the hub's; NULL until it listens */
+    struct hub_since since;
+    bool has_since, recovered;
+    bool is_blind;            /* there is no position to be had */
+    bool was_read, has_moved; /* the log was read since it waits; and brought something */
+    uint64_t reads;           /* of the sequence, when it began to wait */
+    struct store_position at; /* gathered up to here; of the answer: where the channel stands */
+    struct message **messages;
+    size_t count, capacity, bytes;
+};
+
+#define HUB_JOIN_ALL 2
+
 /** A page of a room, as it goes back to a port. */
 struct hub_page {
     uint64_t count;
@@ -194,10 +212,15 @@ struct hub_request {
         struct {
             struct hub_client *client;
             struct hub_subscription *subscriptions[2]; /* inbox, room; a join has the first only */
+            /* As the subscriptions, then `all` when a session opens; the port puts what it has of `all` in the last. */
+            struct hub_join joins[HUB_JOIN_ALL + 1];
+            size_t join_count;
         } listen;
         struct {
             struct bus_publication publication;
             struct message *message;
+            size_t key_size; /* of the publish key, with which the id ends; 0: none */
+            struct store_position position;
             void (*done)(void *userdata, int result, const struct hub_published *published);
         } publish;
         struct {
@@ -244,6 +267,14 @@ enum hub_metric {
     HUB_METRIC_LEASE_TAKEN,
     HUB_METRIC_ONLINE_EVENTS,
     HUB_METRIC_CANARIES,
+    HUB_METRIC_SEQUENCE_OLD,
+    HUB_METRIC_SEQUENCE_HELD,
+    HUB_METRIC_SEQUENCE_APART,
+    HUB_METRIC_SEQUENCE_RESETS,
+    HUB_METRIC_SEQUENCE_REPAIRED,
+    HUB_METRIC_LOG_READS,
+    HUB_METRIC_SWEEPS,
+    HUB_METRIC_APPENDS,
     HUB_METRICS,
 };
 
@@ -285,6 +316,28 @@ struct hub {
     struct log_limit poison_limit, memory_limit;
     char node_channel[160]; /* "node:<node id>" */
 
+    /* sequence.c, log_reader.c, interest.c, sweep.c */
+    struct list sequences;    /* all; the sweep walks over them */
+    struct list stragglers;   /* which hold something, by when the log is due */
+    struct list unpositioned; /* to be asked for at the end of the turn */
+    struct list unread;       /* whose log is to be read, without a place yet */
+    size_t reads;             /* under way */
+    size_t interest_ends;     /* under way */
+    struct loop_timer straggler_timer, sweep_timer;
+    struct hub_sweep *sweep; /* under way */
+    uint64_t sweep_round;    /* whom it has been at has this number */
+    bool is_sweep_due;       /* another one, behind the one under way */
+    bool is_store_known;     /* it was there before */
+
+    /* append.c */
+    struct list confirming;  /* appends whose answer waits for the broker, oldest first */
+    struct list unpublished; /* which the bus had no room for, oldest first */
+    struct loop_timer confirm_timer;
+    size_t appends; /* under way */
+    size_t late;    /* of them, published, without a confirm in time */
+    bool is_bus_ready;
+    bool are_others_cut; /* at the last read of the leases */
+
     /* client.c */
     struct list settled, unstated; /* clients the store knows of; clients it has something to hear about */
     uint64_t sessions;
@@ -305,7 +358,6 @@ struct hub {
     bool may_state; /* the store is there and the lease is ours: presence may be written */
     bool is_name_taken, is_draining;
     bool was_granted;
-    bool was_bus_ready;
     uint64_t granted_ms;
     int64_t started_ms;
     struct log_limit taken_limit;
@@ -349,6 +401,8 @@ bool hub_doors_are_full(const struct hub *h);
 
 /** The options of a channel; borrowed for the hub's life. */
 const struct hub_channel_config *hub_rule_find(const struct hub *h, struct slice channel);
+/** How the channel's log is bounded. */
+struct store_log_limits hub_rule_limits(const struct hub_channel_config *rule, struct slice channel);
 
 /* ---- intake.c ---- */
 
@@ -364,6 +418,8 @@ void hub_intake_stop(struct hub *h);
 
 void hub_client_handle_open(struct hub *h, struct hub_request *r);
 void hub_client_handle_join(struct hub *h, struct hub_request *r);
+/** Of a room that was joined: where it stands. */
+void hub_client_handle_rejoin(struct hub *h, struct hub_request *r);
 /** Letters of a port. */
 loop_task_fn hub_client_on_end;
 loop_task_fn hub_client_on_leave;
@@ -398,6 +454,16 @@ void hub_lease_renew(struct hub *h);
 void hub_lease_store_state(void *userdata, const struct store_status *status);
 void hub_lease_bus_state(struct hub *h, const struct bus_status *status);
 void hub_canary_came_back(struct hub *h, const struct message *m);
+/** Whether this node, or another living one, has to do without the broker. */
+bool hub_is_any_cut(const struct hub *h);
+
+/* ---- append.c: what is sent into sequenced channels ---- */
+
+void hub_append_start(struct hub *h);
+void hub_append_stop(struct hub *h);
+/** Takes the request. */
+void hub_append_handle(struct hub *h, struct hub_request *r, const struct hub_channel_config *rule);
+void hub_publish_count(struct hub *h, int result);
 
 /* ---- publish.c, query.c ---- */
 

@@ -8,9 +8,10 @@
  * it, the line stops; then bodies are not acknowledged and the prefetch ends the broker's deliveries.
  *
  * An id is remembered the moment it is read, not when it is delivered, so a second copy in the same body or in one that
- * arrives while the store is asked is dropped too.
+ * arrives while the store is asked is dropped too. Messages with a position are not asked about: their channel's
+ * sequence knows what it has had.
  */
-#include "hub/hub_internal.h"
+#include "hub/sequence_internal.h"
 
 #include "base/clock.h"
 
@@ -47,6 +48,8 @@ static bool is_wanted(void *userdata, struct slice channel)
     struct hub *h = userdata;
     struct hub_channel *c = hub_channel_find(h, channel);
 
+    if (c && c == h->all)
+        return true; /* its sequence goes on without listeners, so that the next session begins at once */
     return c ? c->listener_count > 0 : slice_equal_text(channel, h->node_channel);
 }
 
@@ -86,11 +89,17 @@ static int intake_reserve(struct hub_intake *in)
     return 0;
 }
 
+/** Whether the message's place is decided by its position. */
+static bool has_place(const struct hub_channel *c, const struct message *m)
+{
+    return c && c->sequence && m->kind == MESSAGE_KIND_MESSAGE && m->epoch > 0 && m->offset > 0;
+}
+
 static int intake_add(struct hub *h, struct hub_intake *in, struct bus_reader *reader, const struct message *fields)
 {
     struct hub_channel *c = hub_channel_find(h, fields->channel);
     bool is_control = fields->kind == MESSAGE_KIND_CONTROL;
-    bool is_checked = fields->kind == MESSAGE_KIND_MESSAGE && fields->has_stable_id;
+    bool is_checked = fields->kind == MESSAGE_KIND_MESSAGE && fields->has_stable_id && !has_place(c, fields);
     struct message *m;
     int known;
 
@@ -185,6 +194,8 @@ static void item_hand_over(struct hub *h, struct intake_item *item)
         return;
     if (item->message->kind == MESSAGE_KIND_CONTROL)
         hub_canary_came_back(h, item->message);
+    else if (has_place(item->channel, item->message))
+        hub_sequence_feed(h, item->channel->sequence, item->message);
     else if (hub_channel_fan(h, item->channel, item->message) < 0)
         hub_note_out_of_memory(h, "a message to a loop");
     item_drop(h, item);

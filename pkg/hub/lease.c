@@ -6,7 +6,7 @@
  * this node's own queue: that it comes back shows the way through the broker, which neither a connection nor a confirm
  * does.
  */
-#include "hub/hub_internal.h"
+#include "hub/sequence_internal.h"
 
 #include "base/hash.h"
 
@@ -100,6 +100,19 @@ static int living_replace(struct hub *h, const struct store_lease *leases, size_
     return 0;
 }
 
+static void others_cut(struct hub *h, const struct store_lease *leases, size_t count)
+{
+    bool were_cut = h->are_others_cut;
+
+    h->are_others_cut = false;
+    for (size_t i = 0; i < count; i++) {
+        if (leases[i].is_alive && leases[i].incarnation != h->identity.incarnation)
+            h->are_others_cut |= leases[i].is_cut;
+    }
+    if (h->are_others_cut && !were_cut)
+        hub_sweep_pace(h);
+}
+
 static void on_nodes_read(struct store_nodes_read *read, int result, const struct store_lease *leases, size_t count)
 {
     struct hub *h = container_of(read, struct hub, nodes_read);
@@ -108,25 +121,31 @@ static void on_nodes_read(struct store_nodes_read *read, int result, const struc
     h->is_nodes_reading = false;
     if (result || h->is_stopped)
         return;
+    others_cut(h, leases, count);
     result = living_replace(h, leases, count, &is_lost);
-    if (result < 0)
+    if (result < 0) {
         hub_note_out_of_memory(h, "the list of nodes");
-    /* The users who were on it are gone from the rooms' counts, and only the others can say so. */
-    else if (is_lost)
+    } else if (is_lost) {
+        /* The users who were on it are gone from the rooms' counts, and only the others can say so; and what it
+         * appended and did not publish is in the logs alone. */
         hub_presence_restate(h, true);
+        hub_sweep_now(h);
+    }
+}
+
+bool hub_is_any_cut(const struct hub *h)
+{
+    return !h->is_bus_ready || h->late > 0 || h->are_others_cut;
 }
 
 void hub_lease_renew(struct hub *h)
 {
-    struct bus_status bus;
-
     if (!h->is_lease_putting) {
-        bus_status(h->bus, &bus);
         h->lease_put = (struct store_lease_put){
             .lease = {.node = h->identity.node,
                       .incarnation = h->identity.incarnation,
                       .lease_ms = (uint64_t)h->config.lease_ms,
-                      .is_cut = bus.state != BUS_STATE_READY,
+                      .is_cut = !h->is_bus_ready || h->late > 0,
                       .is_draining = h->is_draining,
                       .sessions = h->sessions,
                       .rooms = h->room_count,
@@ -161,6 +180,7 @@ static void on_restate_timer(void *userdata)
         hub_client_restate(h);
         hub_presence_restate(h, false);
     }
+    hub_interest_restate(h, false);
     loop_timer_start(&h->restate_timer, (uint64_t)h->config.restate_ms);
 }
 
@@ -172,8 +192,10 @@ void hub_lease_store_state(void *userdata, const struct store_status *status)
         return;
     /* The next lease that is granted makes this node state everything again: the store may have come back empty. */
     h->may_state = false;
-    if (status->is_up)
+    if (status->is_up) {
         hub_lease_renew(h);
+        hub_interest_restate(h, true);
+    }
     hub_status_refresh(h);
 }
 
@@ -230,16 +252,21 @@ static void on_canary_timer(void *userdata)
 
 void hub_lease_bus_state(struct hub *h, const struct bus_status *status)
 {
-    bool is_ready = status->state == BUS_STATE_READY;
+    bool was_ready = h->is_bus_ready;
 
+    h->is_bus_ready = status->state == BUS_STATE_READY;
     /* The others sweep while a node is cut, so they learn of it, and of its end, at once. */
     hub_lease_renew(h);
-    if (is_ready && !h->is_canary_out)
+    /* What was published while the queue was away came to nobody here. */
+    if (h->is_bus_ready)
+        hub_sweep_now(h);
+    else if (was_ready)
+        hub_sweep_pace(h);
+    if (h->is_bus_ready && !h->is_canary_out)
         loop_timer_start(&h->canary_timer, 0);
     /* Counts that were told meanwhile were heard by nobody. */
-    if (is_ready && !h->was_bus_ready && h->may_state)
+    if (h->is_bus_ready && !was_ready && h->may_state)
         hub_presence_restate(h, true);
-    h->was_bus_ready = is_ready;
 }
 
 void hub_canary_came_back(struct hub *h, const struct message *m)

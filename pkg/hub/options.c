@@ -4,6 +4,7 @@
 #include "hub/hub_internal.h"
 
 #define AT(field) offsetof(struct hub_config, field)
+#define CHANNEL_AT(field) offsetof(struct hub_channel_config, field)
 
 const struct config_option hub_options[] = {
     {"hub.lease", CONFIG_DURATION, AT(lease_ms), "6s", .min = 1500, .max = 300000,
@@ -42,14 +43,25 @@ static const char *check_pattern(struct slice value)
 }
 
 const struct config_option hub_channel_options[] = {
-    {"match", CONFIG_TEXT, offsetof(struct hub_channel_config, match), "*", .check = check_pattern,
+    {"match", CONFIG_TEXT, CHANNEL_AT(match), "*", .check = check_pattern,
      .help =
          "Names of channels that these options are for, such as room:flood-*; '*' is any text, '?' one byte. The first "
          "section that fits a channel counts."},
-    {"class", CONFIG_CHOICE, offsetof(struct hub_channel_config, delivery), "must", .choices = deliveries,
+    {"class", CONFIG_CHOICE, CHANNEL_AT(delivery), "must", .choices = deliveries,
      .help = "What becomes of messages that a slow reader has not read: it is disconnected (must), a newer message "
              "replaces "
              "an older one (latest), or the oldest go (drop-oldest)."},
+    {"sequenced", CONFIG_BOOL, CHANNEL_AT(is_sequenced), "yes",
+     .help = "Whether messages get positions, a log and repair. Without, a message may be lost when a node or the "
+             "broker fails, and is sent without asking Redis."},
+    {"log_length", CONFIG_INTEGER, CHANNEL_AT(log_length), "0", .min = 0, .max = 1000000,
+     .help = "Messages kept in the log at least, as far as log_bytes goes; 0 is 1,000, of inboxes 100."},
+    {"log_bytes", CONFIG_BYTES, CHANNEL_AT(log_bytes), "1m", .min = 1024, .max = 1073741824,
+     .help = "Bytes of messages kept in the log, about."},
+    {"log_age", CONFIG_DURATION, CHANNEL_AT(log_age_ms), "0", .min = 0, .max = 2592000000,
+     .help = "A log without new messages and without listeners ends after this; 0 is 10m, of inboxes 24h."},
+    {"key_age", CONFIG_DURATION, CHANNEL_AT(key_age_ms), "10m", .min = 60000, .max = 604800000,
+     .help = "How long a sender's publish key is remembered, so that a repetition publishes nothing."},
 };
 const size_t hub_channel_option_count = BASE_ARRAY_SIZE(hub_channel_options);
 
@@ -83,5 +95,18 @@ const struct metrics_row hub_metrics_rows[HUB_METRICS] = {
     [HUB_METRIC_LEASE_TAKEN] = {"warren_hub_lease_renewals_total", METRICS_COUNTER, "Renewals of this node's lease.",
                                 "result=\"taken\""},
     [HUB_METRIC_ONLINE_EVENTS] = {"warren_hub_online_events_total", METRICS_COUNTER, "Online events published."},
+    [HUB_METRIC_SEQUENCE_OLD] = {"warren_hub_sequence_old_total", METRICS_COUNTER,
+                                 "Messages of sequenced channels that were delivered before, and not again."},
+    [HUB_METRIC_SEQUENCE_HELD] = {"warren_hub_sequence_held_total", METRICS_COUNTER,
+                                  "Messages that came before one that precedes them, and waited."},
+    [HUB_METRIC_SEQUENCE_APART] = {"warren_hub_sequence_apart_total", METRICS_COUNTER,
+                                   "Messages delivered without a position, since theirs had passed."},
+    [HUB_METRIC_SEQUENCE_RESETS] = {"warren_hub_sequence_resets_total", METRICS_COUNTER,
+                                    "Times that listeners were told that messages are gone."},
+    [HUB_METRIC_SEQUENCE_REPAIRED] = {"warren_hub_sequence_repaired_total", METRICS_COUNTER,
+                                      "Messages taken from a log, for they had not come by the broker."},
+    [HUB_METRIC_LOG_READS] = {"warren_hub_log_reads_total", METRICS_COUNTER, "Reads of channels' logs."},
+    [HUB_METRIC_SWEEPS] = {"warren_hub_sweeps_total", METRICS_COUNTER, "Questions to the store about many channels."},
+    [HUB_METRIC_APPENDS] = {"warren_hub_appends_total", METRICS_COUNTER, "Messages added to a log by this node."},
     [HUB_METRIC_CANARIES] = {"warren_hub_canaries_total", METRICS_COUNTER, "Canaries that came back."},
 };

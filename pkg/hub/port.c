@@ -211,6 +211,17 @@ static bool is_own_relay(const struct hub_session *s, const struct message *m)
            memcmp(m->id.data, s->client->id, ID_TEXT_SIZE) == 0;
 }
 
+/** A message; or, as a control message, that some are gone. */
+static void session_tell(struct hub_session *s, struct hub_fan *fan)
+{
+    const struct message *m = fan->message;
+
+    if (m->kind == MESSAGE_KIND_CONTROL)
+        s->sink->on_reset(s, m->channel, m->epoch, m->offset);
+    else
+        s->sink->on_message(s, fan);
+}
+
 static size_t deliver_local(struct hub_port *p, struct hub_local *local, struct hub_fan *fan)
 {
     size_t delivered = 0;
@@ -221,7 +232,7 @@ static size_t deliver_local(struct hub_port *p, struct hub_local *local, struct 
 
         if (!s || is_own_relay(s, fan->message))
             continue;
-        s->sink->on_message(s, fan);
+        session_tell(s, fan);
         delivered++;
     }
     p->delivering = NULL;
@@ -242,11 +253,26 @@ static size_t deliver_all(struct hub_port *p, struct hub_fan *fan)
     for (struct hub_session *s; (s = cursor_next(p, &cursor));) {
         if (!s->is_open || is_own_relay(s, fan->message))
             continue;
-        s->sink->on_message(s, fan);
+        session_tell(s, fan);
         delivered++;
     }
     p->cursors = cursor.outer;
     return delivered;
+}
+
+void hub_port_catch_up(struct hub_port *p, struct hub_session *const *session, struct message **messages, size_t count)
+{
+    size_t delivered = 0;
+
+    for (size_t i = 0; i < count && *session; i++) {
+        struct hub_fan fan = {.message = messages[i]};
+
+        (*session)->sink->on_message(*session, &fan);
+        delivered++;
+        if (p->ops->fan_done)
+            p->ops->fan_done(p->userdata, &fan);
+    }
+    metrics_add(p->cells, HUB_METRIC_DELIVERIES, (int64_t)delivered);
 }
 
 void hub_port_deliver(struct hub_port *p, struct hub_local *local, struct message *m, enum hub_delivery delivery)

@@ -40,12 +40,23 @@ struct hub_fan {
     void *variants[HUB_VARIANTS_MAX];
 };
 
-/** A channel as it stood when a session began to listen. */
+/**
+ * struct hub_channel_state - a channel as it stood when a session began to listen
+ *
+ * With a position the session's catch-up follows at once, up to @offset and no further, and what comes live continues
+ * there. @recovered: a position was asked for, and nothing behind it is missing from the catch-up.
+ */
 struct hub_channel_state {
     struct slice channel;
-    uint64_t epoch; /* 0: the channel has no positions */
+    uint64_t epoch; /* 0: the channel has no positions, or the store could not tell */
     uint64_t offset;
     bool recovered;
+};
+
+/** Up to where a client has had a channel. */
+struct hub_since {
+    bool is_set;
+    uint64_t epoch, offset;
 };
 
 /** How the hub sees a client: a sink. All calls come in a later turn than what caused them, on the session's loop; none
@@ -56,6 +67,8 @@ struct hub_sink_ops {
     void (*on_open)(struct hub_session *s, int result, const struct hub_channel_state *channels, size_t count);
     /** A message of a channel it listens to. */
     void (*on_message)(struct hub_session *s, struct hub_fan *fan);
+    /** Messages of a channel it listens to are gone; what comes next stands behind this position. */
+    void (*on_reset)(struct hub_session *s, struct slice channel, uint64_t epoch, uint64_t offset);
     /** Answers; @tag is what the request brought. */
     void (*on_joined)(struct hub_session *s, struct slice tag, int result, const struct hub_channel_state *state);
     void (*on_sent)(struct hub_session *s, struct slice tag, int result, struct slice message_id, uint64_t epoch,
@@ -103,8 +116,7 @@ struct hub_session_info {
     struct slice user;   /* checked by name_check() */
     struct slice device; /* not set if none */
     struct slice room;   /* joined at once; not set if none */
-    bool has_since;      /* a position in that room */
-    uint64_t since_epoch, since_offset;
+    struct hub_since room_since, inbox_since, all_since;
 };
 
 /**
@@ -121,9 +133,10 @@ struct slice hub_session_id(const struct hub_session *s);
 struct slice hub_session_user(const struct hub_session *s);
 struct slice hub_session_device(const struct hub_session *s);
 
-/** 0: on_joined will come. HUB_E_QUOTA; -ENOMEM. Joining a room twice is fine: it is answered anew. */
-int hub_session_join(struct hub_session *s, struct slice room, bool has_since, uint64_t since_epoch,
-                     uint64_t since_offset, struct slice tag) base_must_check;
+/** 0: on_joined will come, and behind it what the room had past @since (may be NULL). HUB_E_QUOTA; -ENOMEM. Joining a
+ * room twice is fine: it is answered anew, without a catch-up. */
+int hub_session_join(struct hub_session *s, struct slice room, const struct hub_since *since,
+                     struct slice tag) base_must_check;
 /** At once. 0, HUB_E_NOT_JOINED. */
 int hub_session_leave(struct hub_session *s, struct slice room) base_must_check;
 bool hub_session_is_joined(const struct hub_session *s, struct slice room);

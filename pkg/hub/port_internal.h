@@ -27,6 +27,8 @@ struct hub_port {
 struct hub_port *hub_port_free(struct hub_port *p);
 /** A message of the hub reaches the loop; @local NULL: for all sessions. */
 void hub_port_deliver(struct hub_port *p, struct hub_local *local, struct message *m, enum hub_delivery delivery);
+/** Messages for one session, as long as there is one: *@session becomes NULL when it closes. */
+void hub_port_catch_up(struct hub_port *p, struct hub_session *const *session, struct message **messages, size_t count);
 /** @sub listens from now on. 0, -ENOMEM. */
 int hub_local_add(struct hub_session *s, struct hub_subscription *sub) base_must_check;
 void hub_local_remove(struct hub_port *p, struct hub_session *s, struct hub_subscription *sub);

@@ -1,28 +1,26 @@
 /*
  * Publishing: a port's message goes to the bus, the confirm goes back to the port.
  *
- * The message was built by the port. All channels are without positions, so the answer follows the broker's confirm.
+ * The message was built by the port. Here is the way of channels without positions, and of relays: the answer follows
+ * the broker's confirm. Messages of sequenced channels go by append.c.
  */
 #include "hub/hub_internal.h"
 
-static int publish_result(struct hub *h, int bus_result)
+void hub_publish_count(struct hub *h, int result)
 {
-    if (bus_result == 0) {
+    if (result == 0)
         hub_count(h, HUB_METRIC_PUBLISHED_OK, 1);
-        return 0;
-    }
-    if (bus_result == BUS_E_BUSY) {
+    else if (result == HUB_E_BUSY)
         hub_count(h, HUB_METRIC_PUBLISHED_BUSY, 1);
-        return HUB_E_BUSY;
-    }
-    hub_count(h, HUB_METRIC_PUBLISHED_UNAVAILABLE, 1);
-    return bus_result < 0 ? bus_result : HUB_E_UNAVAILABLE;
+    else
+        hub_count(h, HUB_METRIC_PUBLISHED_UNAVAILABLE, 1);
 }
 
 static void publish_answer(struct hub *h, struct hub_request *r, int bus_result)
 {
-    int result = publish_result(h, bus_result);
+    int result = bus_result == BUS_E_BUSY ? HUB_E_BUSY : bus_result > 0 ? HUB_E_UNAVAILABLE : bus_result;
 
+    hub_publish_count(h, result);
     if (r->kind == HUB_REQUEST_RELAY)
         hub_request_free(r);
     else
@@ -40,6 +38,14 @@ void hub_publish_handle(struct hub *h, struct hub_request *r)
 {
     int result = BUS_E_UNAVAILABLE;
 
+    if (r->kind == HUB_REQUEST_PUBLISH) {
+        const struct hub_channel_config *rule = hub_rule_find(h, r->publish.message->channel);
+
+        if (rule->is_sequenced) {
+            hub_append_handle(h, r, rule);
+            return;
+        }
+    }
     r->publish.publication = (struct bus_publication){
         .message = r->publish.message,
         .route = BUS_ROUTE_FANOUT,

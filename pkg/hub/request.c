@@ -21,6 +21,13 @@ struct hub_request *hub_request_new(struct hub_port *p, enum hub_request_kind ki
     return r;
 }
 
+static void catch_up_free(struct hub_join *j)
+{
+    while (j->count > 0)
+        message_unref(j->messages[--j->count]);
+    free(j->messages);
+}
+
 struct hub_request *hub_request_free(struct hub_request *r)
 {
     if (!r)
@@ -43,6 +50,8 @@ struct hub_request *hub_request_free(struct hub_request *r)
     case HUB_REQUEST_OPEN:
     case HUB_REQUEST_JOIN:
     case HUB_REQUEST_REJOIN:
+        for (size_t i = 0; i < r->listen.join_count; i++)
+            catch_up_free(&r->listen.joins[i]);
         break;
     }
     free(r);
@@ -77,7 +86,7 @@ void hub_request_on_hub(struct loop_task *task)
         hub_client_handle_join(h, r);
         break;
     case HUB_REQUEST_REJOIN:
-        hub_request_answer(h, r, 0);
+        hub_client_handle_rejoin(h, r);
         break;
     case HUB_REQUEST_PUBLISH:
     case HUB_REQUEST_RELAY:
@@ -100,6 +109,8 @@ static void port_on_answer(struct hub_request *r)
     switch (r->kind) {
     case HUB_REQUEST_PUBLISH:
         published.message_id = r->publish.message->id;
+        published.epoch = r->publish.position.epoch;
+        published.offset = r->publish.position.offset;
         r->publish.done(r->userdata, r->result, &published);
         break;
     case HUB_REQUEST_ROOM:
@@ -182,6 +193,7 @@ int hub_request_new_publish(struct hub_port *p, enum hub_request_kind kind, cons
         hub_request_free(r);
         return -ENOMEM;
     }
+    r->publish.key_size = send->key.size;
     *ret_request = r;
     return 0;
 }

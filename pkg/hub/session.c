@@ -119,6 +119,9 @@ static int session_prepare(struct hub_session *s, const struct hub_session_info 
     if (!r || !s->client)
         goto out_of_memory;
     r->listen.client = s->client;
+    r->listen.joins[0].since = info->inbox_since;
+    r->listen.joins[1].since = info->room_since;
+    r->listen.joins[HUB_JOIN_ALL].since = info->all_since;
     r->listen.subscriptions[0] = subscription_new(s, CHANNEL_KIND_USER, info->user, r->text);
     if (!r->listen.subscriptions[0])
         goto out_of_memory;
@@ -204,8 +207,7 @@ struct slice hub_session_device(const struct hub_session *s)
 
 /* ---- rooms ---- */
 
-int hub_session_join(struct hub_session *s, struct slice room, bool has_since base_unused,
-                     uint64_t since_epoch base_unused, uint64_t since_offset base_unused, struct slice tag)
+int hub_session_join(struct hub_session *s, struct slice room, const struct hub_since *since, struct slice tag)
 {
     bool is_joined = find_room(s, room) != NULL;
     struct hub_request *r;
@@ -224,6 +226,8 @@ int hub_session_join(struct hub_session *s, struct slice room, bool has_since ba
     if (!r)
         return -ENOMEM;
     r->listen.client = s->client;
+    if (since)
+        r->listen.joins[0].since = *since;
     r->listen.subscriptions[0] = subscription_new(s, CHANNEL_KIND_ROOM, room, r->text);
     if (!r->listen.subscriptions[0]) {
         hub_request_free(r);
@@ -302,54 +306,86 @@ int hub_session_online(struct hub_session *s, struct slice room, uint64_t limit,
 
 /* ---- answers ---- */
 
-static void on_opened(struct hub_request *r, struct hub_session *s)
+static struct hub_channel_state state_of(struct slice channel, const struct hub_join *j)
 {
-    struct hub_channel_state states[3];
-    size_t count = 0;
+    return (struct hub_channel_state){
+        .channel = channel, .epoch = j->at.epoch, .offset = j->at.offset, .recovered = j->recovered};
+}
+
+/** The answer comes first, then what was missed; the session may end at any of it, which r->session tells. */
+static void on_opened(struct hub_request *r)
+{
+    struct hub_channel_state states[BASE_ARRAY_SIZE(r->listen.joins)], *all = states;
+    struct hub_session *s = r->session;
+    size_t count = 0, listening = 0;
     int result = r->result;
 
     for (size_t i = 0; i < BASE_ARRAY_SIZE(r->listen.subscriptions); i++) {
         struct hub_subscription *sub = r->listen.subscriptions[i];
         int settled = sub ? subscription_settle(r->port, s, sub, r->result) : HUB_E_NOT_JOINED;
 
+        listening += sub != NULL;
         if (!settled)
-            states[count++] = (struct hub_channel_state){.channel = subscription_channel(sub)};
+            states[count++] = state_of(subscription_channel(sub), &r->listen.joins[i]);
         else if (settled < 0)
             result = settled;
         if (i == 0)
-            states[count++] = (struct hub_channel_state){.channel = CHANNEL_ALL};
+            all = &states[count++];
     }
-    if (!s) {
-        client_end(r->port, r->listen.client);
-        return;
+    *all = state_of(CHANNEL_ALL, &r->listen.joins[listening]);
+    if (s) {
+        s->is_open = result == 0;
+        s->sink->on_open(s, result, result ? NULL : states, result ? 0 : count);
     }
-    s->is_open = result == 0;
-    s->sink->on_open(s, result, result ? NULL : states, result ? 0 : count);
+    for (size_t i = 0; i < r->listen.join_count && !result; i++)
+        hub_port_catch_up(r->port, &r->session, r->listen.joins[i].messages, r->listen.joins[i].count);
 }
 
-static void on_joined(struct hub_request *r, struct hub_session *s)
+static void on_joined(struct hub_request *r)
 {
     struct hub_subscription *sub = r->listen.subscriptions[0];
     struct hub_channel_state state = {0};
-    int result = subscription_settle(r->port, s, sub, r->result);
+    int result = subscription_settle(r->port, r->session, sub, r->result);
 
-    if (!s)
+    if (!r->session)
         return;
     if (!result)
-        state.channel = subscription_channel(sub);
-    s->sink->on_joined(s, slice_make(r->tag, r->tag_size), result, &state);
+        state = state_of(subscription_channel(sub), &r->listen.joins[0]);
+    r->session->sink->on_joined(r->session, slice_make(r->tag, r->tag_size), result, &state);
+    if (!result)
+        hub_port_catch_up(r->port, &r->session, r->listen.joins[0].messages, r->listen.joins[0].count);
 }
 
-static void on_rejoined(struct hub_request *r, struct hub_session *s)
+static void on_rejoined(struct hub_request *r)
 {
+    struct hub_session *s = r->session;
     struct hub_subscription *sub = s ? find_room(s, slice_from(r->text)) : NULL;
     struct hub_channel_state state = {0};
 
     if (!s)
         return;
     if (sub)
-        state.channel = subscription_channel(sub);
+        state = state_of(subscription_channel(sub), &r->listen.joins[0]);
     s->sink->on_joined(s, slice_make(r->tag, r->tag_size), sub ? r->result : HUB_E_NOT_JOINED, &state);
+}
+
+/** What takes several calls of the sink, between which the session may end. */
+static void on_listening(struct hub_request *r)
+{
+    struct hub_session *s;
+
+    /* The request stays on the session's list meanwhile, so that the end of the session shows here. */
+    if (r->kind == HUB_REQUEST_OPEN)
+        on_opened(r);
+    else if (r->kind == HUB_REQUEST_JOIN)
+        on_joined(r);
+    else
+        on_rejoined(r);
+    s = r->session;
+    if (s)
+        list_remove(&r->link);
+    else if (r->kind == HUB_REQUEST_OPEN)
+        client_end(r->port, r->listen.client);
 }
 
 void hub_session_on_answer(struct hub_request *r)
@@ -358,23 +394,19 @@ void hub_session_on_answer(struct hub_request *r)
     struct slice tag = slice_make(r->tag, r->tag_size);
     const struct hub_page *page;
 
-    if (s) {
-        list_remove(&r->link);
+    if (s)
         s->open_requests--;
+    if (r->kind == HUB_REQUEST_OPEN || r->kind == HUB_REQUEST_JOIN || r->kind == HUB_REQUEST_REJOIN) {
+        on_listening(r);
+        return;
     }
+    if (s)
+        list_remove(&r->link);
     switch (r->kind) {
-    case HUB_REQUEST_OPEN:
-        on_opened(r, s);
-        break;
-    case HUB_REQUEST_JOIN:
-        on_joined(r, s);
-        break;
-    case HUB_REQUEST_REJOIN:
-        on_rejoined(r, s);
-        break;
     case HUB_REQUEST_PUBLISH:
         if (s)
-            s->sink->on_sent(s, tag, r->result, r->publish.message->id, 0, 0);
+            s->sink->on_sent(s, tag, r->result, r->publish.message->id, r->publish.position.epoch,
+                             r->publish.position.offset);
         break;
     case HUB_REQUEST_ROOM:
         page = &r->room.page;
@@ -382,6 +414,9 @@ void hub_session_on_answer(struct hub_request *r)
             s->sink->on_online(s, tag, r->result, page->count, page->users, page->user_count,
                                page->has_next ? page->users[page->user_count - 1] : SLICE_NONE);
         break;
+    case HUB_REQUEST_OPEN:
+    case HUB_REQUEST_JOIN:
+    case HUB_REQUEST_REJOIN:
     case HUB_REQUEST_RELAY:
     case HUB_REQUEST_USER:
     case HUB_REQUEST_NODES:

@@ -139,6 +139,13 @@ static void write_online(struct json_writer *w, const struct proto_event *event)
     proto_online_write_members(w, event);
 }
 
+static void write_reset(struct json_writer *w, const struct proto_event *event)
+{
+    json_write_member_text(w, "event", "reset");
+    json_write_member_string(w, "channel", event->reset.channel);
+    write_position(w, event->reset.position);
+}
+
 static void write_goodbye(struct json_writer *w, const struct proto_event *event)
 {
     json_write_member_text(w, "event", "goodbye");
@@ -214,6 +221,9 @@ void proto_json_encode(const struct proto_event *event, struct buffer *out)
         break;
     case PROTO_EVENT_ONLINE:
         write_online(&w, event);
+        break;
+    case PROTO_EVENT_RESET:
+        write_reset(&w, event);
         break;
     case PROTO_EVENT_GOODBYE:
         write_goodbye(&w, event);

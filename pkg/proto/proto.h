@@ -79,6 +79,7 @@ enum proto_event_kind {
     PROTO_EVENT_WELCOME,
     PROTO_EVENT_MESSAGE,
     PROTO_EVENT_ONLINE, /* the room's count changed */
+    PROTO_EVENT_RESET,  /* messages of a channel are gone */
     PROTO_EVENT_GOODBYE,
     PROTO_EVENT_ERROR,
     PROTO_EVENT_OK, /* leave, ping: nothing to tell */
@@ -113,6 +114,10 @@ struct proto_event {
             size_t left_count;
             uint64_t more; /* joins and leaves that are not named */
         } online;
+        struct {
+            struct slice channel;
+            struct proto_position position; /* what comes next stands behind it */
+        } reset;
         struct {
             unsigned code;
             struct slice reason;

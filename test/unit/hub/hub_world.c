@@ -138,7 +138,21 @@ void world_deliver_messages(struct world *w, const char *channel, ...)
 
 /* ---- the wall before the store ---- */
 
-enum refusal_kind { REFUSE_SEEN, REFUSE_LEASE, REFUSE_NODES, REFUSE_SESSION, REFUSE_USER, REFUSE_PUT, REFUSE_READ };
+enum refusal_kind {
+    REFUSE_SEEN,
+    REFUSE_LEASE,
+    REFUSE_NODES,
+    REFUSE_SESSION,
+    REFUSE_USER,
+    REFUSE_PUT,
+    REFUSE_READ,
+    REFUSE_APPEND,
+    REFUSE_LOG_READ,
+    REFUSE_SWEEP,
+    REFUSE_INTEREST,
+    REFUSE_ACK_PUT,
+    REFUSE_ACK_READ,
+};
 
 #define OTHER_NODE "10.0.0.2:8091"
 
@@ -177,6 +191,25 @@ static void refuse_one(const struct refusal *r)
         break;
     case REFUSE_READ:
         ((struct store_room_read *)r->request)->done(r->request, STORE_E_UNAVAILABLE, NULL, 0);
+        break;
+    case REFUSE_APPEND:
+        ((struct store_append *)r->request)->done(r->request, STORE_E_UNAVAILABLE, NULL, 0);
+        break;
+    case REFUSE_LOG_READ:
+        ((struct store_log_read *)r->request)
+            ->done(r->request, STORE_E_UNAVAILABLE, (struct store_position){0}, (struct store_position){0}, NULL, 0);
+        break;
+    case REFUSE_SWEEP:
+        ((struct store_sweep *)r->request)->done(r->request, STORE_E_UNAVAILABLE);
+        break;
+    case REFUSE_INTEREST:
+        ((struct store_interest_put *)r->request)->done(r->request, STORE_E_UNAVAILABLE);
+        break;
+    case REFUSE_ACK_PUT:
+        ((struct store_ack_put *)r->request)->done(r->request, STORE_E_UNAVAILABLE);
+        break;
+    case REFUSE_ACK_READ:
+        ((struct store_ack_read *)r->request)->done(r->request, STORE_E_UNAVAILABLE, (struct store_position){0});
         break;
     }
 }
@@ -362,6 +395,51 @@ static void wall_room_read(struct store *s, struct store_room_read *r)
     store_room_read(store_of(s)->inner, r);
 }
 
+static void wall_append(struct store *s, struct store_append *r)
+{
+    if (!refused(store_of(s), REFUSE_APPEND, r))
+        store_append(store_of(s)->inner, r);
+}
+
+static void wall_log_read(struct store *s, struct store_log_read *r)
+{
+    struct world_store *w = store_of(s);
+
+    w->log_reads++;
+    if (refused(w, REFUSE_LOG_READ, r))
+        return;
+    if (!w->holds_reads) {
+        store_log_read(w->inner, r);
+        return;
+    }
+    assert_true(w->held_read_count < BASE_ARRAY_SIZE(w->held_reads));
+    w->held_reads[w->held_read_count++] = r;
+}
+
+static void wall_sweep(struct store *s, struct store_sweep *r)
+{
+    if (!refused(store_of(s), REFUSE_SWEEP, r))
+        store_sweep(store_of(s)->inner, r);
+}
+
+static void wall_interest_put(struct store *s, struct store_interest_put *r)
+{
+    if (!refused(store_of(s), REFUSE_INTEREST, r))
+        store_interest_put(store_of(s)->inner, r);
+}
+
+static void wall_ack_put(struct store *s, struct store_ack_put *r)
+{
+    if (!refused(store_of(s), REFUSE_ACK_PUT, r))
+        store_ack_put(store_of(s)->inner, r);
+}
+
+static void wall_ack_read(struct store *s, struct store_ack_read *r)
+{
+    if (!refused(store_of(s), REFUSE_ACK_READ, r))
+        store_ack_read(store_of(s)->inner, r);
+}
+
 static void wall_store_status(struct store *s, struct store_status *ret_status)
 {
     store_status(store_of(s)->inner, ret_status);
@@ -378,6 +456,10 @@ static void wall_store_stop(struct store *s)
         memmove(w->held, w->held + 1, --w->held_count * sizeof(w->held[0]));
         r->done(r, STORE_E_UNAVAILABLE);
     }
+    for (size_t i = 0; i < w->held_read_count; i++)
+        w->held_reads[i]->done(w->held_reads[i], STORE_E_UNAVAILABLE, (struct store_position){0},
+                               (struct store_position){0}, NULL, 0);
+    w->held_read_count = 0;
     refuse_all(w);
     store_stop(w->inner);
 }
@@ -398,6 +480,12 @@ static const struct store_ops wall_store_ops = {
     .user_read = wall_user_read,
     .room_put = wall_room_put,
     .room_read = wall_room_read,
+    .append = wall_append,
+    .log_read = wall_log_read,
+    .sweep = wall_sweep,
+    .interest_put = wall_interest_put,
+    .ack_put = wall_ack_put,
+    .ack_read = wall_ack_read,
     .status = wall_store_status,
     .stop = wall_store_stop,
     .free = wall_store_free,
@@ -412,6 +500,15 @@ void world_release_seen(struct world *w, bool is_seen)
     for (size_t i = 0; i < r->count; i++)
         r->seen[i] = is_seen;
     r->done(r, 0);
+}
+
+void world_release_reads(struct world *w)
+{
+    size_t count = w->store.held_read_count;
+
+    w->store.held_read_count = 0;
+    for (size_t i = 0; i < count; i++)
+        store_log_read(w->store.inner, w->store.held_reads[i]);
 }
 
 void world_store_set_away(struct world *w, bool is_away)
@@ -459,6 +556,19 @@ void world_open(struct world *w)
     const struct store_identity store_identity = {
         .node = WORLD_NODE, .incarnation = 77, .seen_window_ms = 600000, .expiry_ms = 900000};
 
+    base_cleanup(buffer_deinit)
+    struct buffer errors = {0};
+
+    assert_int_equal(config_new(&w->sections), 0);
+    assert_int_equal(config_add_family(w->sections, HUB_CHANNEL_FAMILY, hub_channel_options, hub_channel_option_count,
+                                       sizeof(struct hub_channel_config)),
+                     0);
+    if (!w->is_sequenced)
+        assert_int_equal(
+            config_load_text(w->sections, SLICE_LITERAL("[channel.every]\nmatch=*\nsequenced=no\n"), "test", &errors),
+            0);
+    assert_int_equal(config_finish(w->sections, &errors), 0);
+    w->config.sections = w->sections;
     assert_int_equal(loop_new("hub", &w->hub_loop), 0);
     w->metrics = metrics_new();
     assert_non_null(w->metrics);
@@ -498,6 +608,7 @@ void world_close(struct world *w)
     }
     loop_free(w->hub_loop);
     metrics_free(w->metrics);
+    config_free(w->sections);
 }
 
 struct turn_end {
@@ -590,8 +701,11 @@ static void on_open(struct hub_session *s, int result, const struct hub_channel_
     c->is_open = result == 0;
     c->open_result = result;
     c->state_count = count;
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         copy_text(c->states[i], sizeof(c->states[i]), channels[i].channel);
+        c->positions[i] = channels[i];
+        c->positions[i].channel = SLICE_NONE;
+    }
     c->answers++;
 }
 
@@ -608,6 +722,8 @@ static void on_message(struct hub_session *s, struct hub_fan *fan)
     copy_text(kept->id, sizeof(kept->id), m->id);
     copy_text(kept->from, sizeof(kept->from), m->from);
     copy_text(kept->data, sizeof(kept->data), m->data);
+    kept->epoch = m->epoch;
+    kept->offset = m->offset;
     c->message_count++;
     c->leaves = NULL;
     if (leaves)
@@ -618,6 +734,15 @@ static void on_message(struct hub_session *s, struct hub_fan *fan)
         if (closes[i])
             client_close(closes[i]);
     }
+}
+
+static void on_reset(struct hub_session *s, struct slice channel base_unused, uint64_t epoch, uint64_t offset)
+{
+    struct client *c = client_of(s);
+
+    c->reset_count++;
+    c->reset_epoch = epoch;
+    c->reset_offset = offset;
 }
 
 static void note_answer(struct client *c, struct slice tag, int result)
@@ -633,13 +758,17 @@ static void on_joined(struct hub_session *s, struct slice tag, int result, const
 
     note_answer(c, tag, result);
     copy_text(c->last_channel, sizeof(c->last_channel), state->channel);
+    c->joined = *state;
+    c->joined.channel = SLICE_NONE;
 }
 
-static void on_sent(struct hub_session *s, struct slice tag, int result, struct slice message_id,
-                    uint64_t epoch base_unused, uint64_t offset base_unused)
+static void on_sent(struct hub_session *s, struct slice tag, int result, struct slice message_id, uint64_t epoch,
+                    uint64_t offset)
 {
     struct client *c = client_of(s);
 
+    c->sent_epoch = epoch;
+    c->sent_offset = offset;
     note_answer(c, tag, result);
     copy_text(c->last_id, sizeof(c->last_id), message_id);
 }
@@ -657,7 +786,7 @@ static void on_online(struct hub_session *s, struct slice tag, int result, uint6
     copy_text(c->next, sizeof(c->next), next);
 }
 
-const struct hub_sink_ops client_sink = {on_open, on_message, on_joined, on_sent, on_online};
+const struct hub_sink_ops client_sink = {on_open, on_message, on_reset, on_joined, on_sent, on_online};
 
 void client_open_begin(struct client *c, struct world *w, size_t port, const char *user, const char *room)
 {
@@ -683,7 +812,14 @@ void client_close(struct client *c)
 
 int client_join(struct client *c, const char *room, const char *tag)
 {
-    return hub_session_join(&c->session, slice_from(room), false, 0, 0, slice_from(tag));
+    return hub_session_join(&c->session, slice_from(room), NULL, slice_from(tag));
+}
+
+int client_join_since(struct client *c, const char *room, uint64_t epoch, uint64_t offset)
+{
+    const struct hub_since since = {.is_set = true, .epoch = epoch, .offset = offset};
+
+    return hub_session_join(&c->session, slice_from(room), &since, SLICE_LITERAL("since"));
 }
 
 struct hub_send send_text(const char *data)

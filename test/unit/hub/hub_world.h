@@ -38,7 +38,10 @@ struct world_store {
     bool holds_seen; /* seen requests wait for world_release_seen() */
     struct store_seen *held[64];
     size_t held_count;
-    size_t room_puts, session_puts, seen_requests, seen_ids;
+    size_t room_puts, session_puts, seen_requests, seen_ids, log_reads;
+    bool holds_reads; /* log reads wait for world_release_reads() */
+    struct store_log_read *held_reads[64];
+    size_t held_read_count;
     bool is_taken;        /* another incarnation holds the lease */
     bool is_other_alive;  /* there is a second node, with */
     uint64_t other_users; /* so many users in every room, of whom some have names */
@@ -50,6 +53,8 @@ struct world_store {
 
 struct world {
     struct hub_config config;
+    bool is_sequenced; /* else a section takes the positions from all channels */
+    struct config *sections;
     struct loop *hub_loop;
     struct loop *loops[WORLD_PORTS];
     bool is_one_loop;
@@ -65,6 +70,7 @@ struct world {
 struct client_message {
     enum message_kind kind;
     char channel[160], id[600], from[160], data[512];
+    uint64_t epoch, offset;
 };
 
 struct client {
@@ -74,7 +80,12 @@ struct client {
     int open_result;
     size_t state_count;
     char states[4][160];
-    size_t message_count; /* all; the first of them are kept */
+    struct hub_channel_state positions[4]; /* of the states; their names are not kept */
+    struct hub_channel_state joined;       /* likewise, of the last join */
+    uint64_t sent_epoch, sent_offset;
+    size_t reset_count;
+    uint64_t reset_epoch, reset_offset; /* of the last one */
+    size_t message_count;               /* all; the first of them are kept */
     struct client_message messages[64];
     size_t answers;
     int last_result;
@@ -118,6 +129,8 @@ void world_deliver(struct world *w, const char *content_type, const void *body, 
 void world_deliver_messages(struct world *w, const char *channel, ...);
 /** Answers the oldest held seen request. */
 void world_release_seen(struct world *w, bool is_seen);
+/** Lets the log reads go that were held. */
+void world_release_reads(struct world *w);
 void world_store_set_away(struct world *w, bool is_away);
 
 extern const struct hub_sink_ops client_sink;
@@ -126,6 +139,7 @@ void client_open(struct client *c, struct world *w, size_t port, const char *use
 void client_open_begin(struct client *c, struct world *w, size_t port, const char *user, const char *room);
 void client_close(struct client *c);
 int client_join(struct client *c, const char *room, const char *tag);
+int client_join_since(struct client *c, const char *room, uint64_t epoch, uint64_t offset);
 int client_send(struct client *c, const char *room, const char *data, const char *key);
 struct hub_send send_text(const char *data);
 /** How many messages with this data it got. */

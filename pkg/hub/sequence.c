@@ -1,0 +1,458 @@
+/*
+ * The order of a sequenced channel.
+ *
+ *     next      (last + 1)          delivered; what was held behind it follows
+ *     old       (at most last)      was delivered: dropped, unless its offset was given up
+ *     early     (beyond last + 1)   held; after HUB_STRAGGLER_MS the log is read past last
+ *     elsewhere (another epoch)     held; the log is read at once, and what it says counts
+ *
+ * Epochs are never compared to decide about a message: of two lives of a numbering only the log knows which one is
+ * lived. A held message that came before a read was sent and that the read does not explain will not be explained by
+ * another one, since a message is in the log before anybody publishes it: so what lies between is gone, which the
+ * listeners are told, and delivery goes on behind it. What was given up and comes after all is delivered without a
+ * position, once.
+ */
+#include "hub/sequence_internal.h"
+
+static int position_compare(struct store_position a, struct store_position b)
+{
+    if (a.epoch != b.epoch)
+        return a.epoch < b.epoch ? -1 : 1;
+    return a.offset < b.offset ? -1 : a.offset > b.offset;
+}
+
+static struct store_position position_of(const struct message *m)
+{
+    return (struct store_position){.epoch = m->epoch, .offset = m->offset};
+}
+
+/* ---- to the listeners ---- */
+
+static void fan(struct hub *h, struct hub_sequence *s, struct message *m)
+{
+    if (hub_channel_fan(h, s->channel, m) < 0)
+        hub_note_out_of_memory(h, "a message to a loop");
+}
+
+static void deliver_in_place(struct hub *h, struct hub_sequence *s, struct message *m)
+{
+    s->last.offset++;
+    if (!m)
+        return;
+    assert(m->epoch == s->last.epoch && m->offset == s->last.offset);
+    fan(h, s, m);
+    hub_ring_add(&s->ring, m);
+}
+
+/** Out of its place: the listeners get it without a position, unless they have had it. */
+static void deliver_apart(struct hub *h, struct hub_sequence *s, struct message *m)
+{
+    struct message fields = *m;
+    struct message *apart;
+
+    if (hub_ring_has_id(&s->ring, m->id)) {
+        hub_count(h, HUB_METRIC_SEQUENCE_OLD, 1);
+        return;
+    }
+    fields.epoch = fields.offset = 0;
+    apart = message_copy(&fields);
+    if (!apart) {
+        hub_note_out_of_memory(h, "a late message");
+        return;
+    }
+    hub_count(h, HUB_METRIC_SEQUENCE_APART, 1);
+    fan(h, s, apart);
+    hub_ring_add(&s->ring, apart);
+    message_unref(apart);
+}
+
+/** Tells the listeners that what lies between what they had and what comes next is gone. */
+static void tell_reset(struct hub *h, struct hub_sequence *s)
+{
+    const struct message fields = {
+        .kind = MESSAGE_KIND_CONTROL,
+        .channel = slice_make(s->channel->name, s->channel->name_size),
+        .epoch = s->last.epoch,
+        .offset = s->last.offset,
+    };
+    struct message *m = message_copy(&fields);
+
+    hub_count(h, HUB_METRIC_SEQUENCE_RESETS, 1);
+    if (!m) {
+        hub_note_out_of_memory(h, "a reset");
+        return;
+    }
+    fan(h, s, m);
+    message_unref(m);
+}
+
+/** Goes on behind @offset of this epoch, without what is before it. */
+static void give_up(struct hub *h, struct hub_sequence *s, uint64_t offset)
+{
+    assert(offset > s->last.offset);
+    if (s->given_up_count == HUB_GIVEN_UP_MAX)
+        memmove(s->given_up, s->given_up + 1, --s->given_up_count * sizeof(s->given_up[0]));
+    s->given_up[s->given_up_count++] =
+        (struct hub_given_up){.epoch = s->last.epoch, .from = s->last.offset + 1, .to = offset};
+    s->last.offset = offset;
+    tell_reset(h, s);
+}
+
+static bool was_given_up(const struct hub_sequence *s, struct store_position at)
+{
+    for (unsigned i = 0; i < s->given_up_count; i++) {
+        if (s->given_up[i].epoch == at.epoch && s->given_up[i].from <= at.offset && at.offset <= s->given_up[i].to)
+            return true;
+    }
+    return false;
+}
+
+/* ---- what is held ---- */
+
+static struct hub_held *held_of(struct list *link)
+{
+    return container_of(link, struct hub_held, link);
+}
+
+/** Takes it out of the held ones; the message is the caller's. */
+static struct message *held_take(struct hub_sequence *s, struct hub_held *held)
+{
+    struct message *m = held->message;
+
+    list_remove(&held->link);
+    s->held_count--;
+    s->held_bytes -= m->data.size;
+    free(held);
+    return m;
+}
+
+static void held_drop_all(struct hub_sequence *s)
+{
+    while (!list_is_empty(&s->held))
+        message_unref(held_take(s, held_of(s->held.next)));
+}
+
+static void straggler_arm(struct hub *h, struct hub_sequence *s)
+{
+    if (list_is_linked(&s->straggler_link) || s->is_reading || h->is_stopped)
+        return;
+    s->straggler_due_ms = loop_now_ms(h->loop) + HUB_STRAGGLER_MS;
+    list_append(&h->stragglers, &s->straggler_link);
+    if (!loop_timer_is_pending(&h->straggler_timer))
+        loop_timer_start(&h->straggler_timer, HUB_STRAGGLER_MS);
+}
+
+/** Keeps @m in its place among the held ones. Beyond the bounds the one that is furthest ahead goes: the log has it. */
+static void hold(struct hub *h, struct hub_sequence *s, struct message *m)
+{
+    struct list *before = &s->held;
+    struct hub_held *held;
+
+    while (before->previous != &s->held) {
+        int order = position_compare(position_of(held_of(before->previous)->message), position_of(m));
+
+        if (order == 0)
+            return;
+        if (order < 0)
+            break;
+        before = before->previous;
+    }
+    held = calloc(1, sizeof(*held));
+    if (!held) {
+        s->is_behind = true;
+        hub_note_out_of_memory(h, "a message that came early");
+        return;
+    }
+    held->message = message_ref(m);
+    held->reads = s->reads;
+    list_init(&held->link);
+    list_insert_before(before, &held->link);
+    s->held_count++;
+    s->held_bytes += m->data.size;
+    hub_count(h, HUB_METRIC_SEQUENCE_HELD, 1);
+    while (s->held_count > HUB_HELD_MAX || (s->held_bytes > HUB_HELD_BYTES_MAX && s->held_count > 1)) {
+        message_unref(held_take(s, held_of(s->held.previous)));
+        s->is_behind = true;
+    }
+}
+
+/** Delivers what has become next, drops what has become old. */
+static void drain(struct hub *h, struct hub_sequence *s)
+{
+    list_for_each_safe (it, &s->held) {
+        struct hub_held *held = held_of(it);
+        struct store_position at = position_of(held->message);
+        struct message *m;
+
+        if (at.epoch != s->last.epoch || at.offset > s->last.offset + 1)
+            continue;
+        m = held_take(s, held);
+        if (at.offset == s->last.offset + 1)
+            deliver_in_place(h, s, m);
+        message_unref(m);
+    }
+    if (list_is_empty(&s->held))
+        list_remove(&s->straggler_link);
+}
+
+/** The message at @offset comes next: what is held before it is delivered, what is not is given up. */
+static void skip_to(struct hub *h, struct hub_sequence *s, uint64_t offset)
+{
+    uint64_t next;
+
+    for (;;) {
+        drain(h, s);
+        if (offset <= s->last.offset + 1)
+            return;
+        next = offset;
+        list_for_each (it, &s->held) {
+            const struct message *m = held_of(it)->message;
+
+            if (m->epoch == s->last.epoch && m->offset < next)
+                next = m->offset;
+        }
+        give_up(h, s, next - 1);
+    }
+}
+
+/* ---- a message comes ---- */
+
+/** Where an epoch before this one ended here; false if it is none of those that are known. */
+static bool is_of_earlier(const struct hub_sequence *s, uint64_t epoch, uint64_t *ret_end)
+{
+    for (unsigned i = 0; i < s->earlier_count; i++) {
+        if (s->earlier[i].epoch != epoch)
+            continue;
+        *ret_end = s->earlier[i].offset;
+        return true;
+    }
+    return false;
+}
+
+static void feed_old(struct hub *h, struct hub_sequence *s, struct message *m)
+{
+    if (was_given_up(s, position_of(m)))
+        deliver_apart(h, s, m);
+    else
+        hub_count(h, HUB_METRIC_SEQUENCE_OLD, 1);
+}
+
+void hub_sequence_feed(struct hub *h, struct hub_sequence *s, struct message *m)
+{
+    struct store_position at = position_of(m);
+    uint64_t end;
+
+    if (s->status != HUB_SEQUENCE_LIVE) {
+        hold(h, s, m);
+    } else if (at.epoch == s->last.epoch && at.offset <= s->last.offset) {
+        feed_old(h, s, m);
+    } else if (at.epoch == s->last.epoch && at.offset == s->last.offset + 1) {
+        deliver_in_place(h, s, m);
+        if (!list_is_empty(&s->held))
+            drain(h, s);
+    } else if (at.epoch == s->last.epoch) {
+        hold(h, s, m);
+        straggler_arm(h, s);
+    } else if (is_of_earlier(s, at.epoch, &end)) {
+        if (at.offset > end || was_given_up(s, at))
+            deliver_apart(h, s, m);
+        else
+            hub_count(h, HUB_METRIC_SEQUENCE_OLD, 1);
+    } else {
+        hold(h, s, m);
+        hub_log_want(h, s);
+    }
+}
+
+static void on_straggler_timer(void *userdata)
+{
+    struct hub *h = userdata;
+    uint64_t now_ms = loop_now_ms(h->loop);
+
+    while (!list_is_empty(&h->stragglers)) {
+        struct hub_sequence *s = container_of(h->stragglers.next, struct hub_sequence, straggler_link);
+
+        if (s->straggler_due_ms > now_ms) {
+            loop_timer_start(&h->straggler_timer, s->straggler_due_ms - now_ms);
+            return;
+        }
+        list_remove(&s->straggler_link);
+        hub_log_want(h, s);
+    }
+}
+
+/* ---- the log speaks ---- */
+
+/** The log is in a later life than this sequence was. */
+static void enter_epoch(struct hub *h, struct hub_sequence *s, uint64_t epoch, struct store_position first)
+{
+    struct store_position ended = s->last;
+
+    /* What is beyond the end of the old one has lost its place, and not its listeners. */
+    list_for_each_safe (it, &s->held) {
+        struct message *m;
+
+        if (held_of(it)->message->epoch != ended.epoch)
+            continue;
+        m = held_take(s, held_of(it));
+        if (m->offset > ended.offset)
+            deliver_apart(h, s, m);
+        message_unref(m);
+    }
+    if (s->earlier_count == HUB_EARLIER_MAX)
+        memmove(s->earlier, s->earlier + 1, --s->earlier_count * sizeof(s->earlier[0]));
+    s->earlier[s->earlier_count++] = ended;
+    s->last = (struct store_position){.epoch = epoch};
+    /* With no message in the old one, or with the store there all the time, nothing can have been lost with it. */
+    if (s->is_suspect && ended.offset > 0)
+        tell_reset(h, s);
+    if (first.epoch == epoch)
+        skip_to(h, s, first.offset);
+    s->is_suspect = false;
+}
+
+/** Of what came before the read was sent, nothing is left open: the log has spoken. */
+static void settle_held(struct hub *h, struct hub_sequence *s)
+{
+    list_for_each_safe (it, &s->held) {
+        struct hub_held *held = held_of(it);
+        struct message *m = held->message;
+
+        if (held->reads >= s->reads)
+            continue;
+        if (m->epoch != s->last.epoch) {
+            m = held_take(s, held);
+            deliver_apart(h, s, m);
+            message_unref(m);
+            continue;
+        }
+        if (m->offset > s->last.offset + 1)
+            give_up(h, s, m->offset - 1);
+        m = held_take(s, held);
+        if (m->offset == s->last.offset + 1)
+            deliver_in_place(h, s, m);
+        message_unref(m);
+    }
+}
+
+void hub_sequence_take_log(struct hub *h, struct hub_sequence *s, struct store_position last,
+                           struct store_position first, const struct hub_record *records, size_t count)
+{
+    if (last.epoch > s->last.epoch)
+        enter_epoch(h, s, last.epoch, first);
+    else if (last.epoch == s->last.epoch && last.offset >= s->last.offset)
+        s->is_suspect = false;
+    for (size_t i = 0; i < count; i++) {
+        if (records[i].position.epoch != s->last.epoch || records[i].position.offset <= s->last.offset)
+            continue;
+        skip_to(h, s, records[i].position.offset);
+        if (records[i].position.offset <= s->last.offset)
+            continue;
+        hub_count(h, HUB_METRIC_SEQUENCE_REPAIRED, 1);
+        deliver_in_place(h, s, records[i].message);
+    }
+    s->is_behind = count > 0 && last.epoch == s->last.epoch && last.offset > s->last.offset;
+    drain(h, s);
+    if (!s->is_behind)
+        settle_held(h, s);
+    drain(h, s);
+    /* What came while the log was read waits for its stragglers like anything else. */
+    if (!list_is_empty(&s->held))
+        straggler_arm(h, s);
+}
+
+void hub_sequence_begin(struct hub *h, struct hub_sequence *s, struct store_position position)
+{
+    s->last = position;
+    if (s->is_blind && !list_is_empty(&s->held)) {
+        const struct message *m = held_of(s->held.next)->message;
+
+        /* Whoever listened without a position goes on with the first message that came since. */
+        if (m->epoch == position.epoch && m->offset <= position.offset) {
+            s->last.offset = m->offset - 1;
+            s->is_behind = true;
+        }
+    }
+    s->status = HUB_SEQUENCE_LIVE;
+    s->is_blind = s->is_suspect = false;
+    drain(h, s);
+    if (s->is_behind || !list_is_empty(&s->held))
+        hub_log_want(h, s);
+    hub_join_resume(h, s, false);
+}
+
+/* ---- life ---- */
+
+int hub_sequence_new(struct hub *h, struct hub_channel *c)
+{
+    struct hub_sequence *s = calloc(1, sizeof(*s));
+
+    if (!s)
+        return -ENOMEM;
+    s->hub = h;
+    s->channel = c;
+    s->sweep_round = h->sweep_round;
+    list_init(&s->link);
+    list_init(&s->straggler_link);
+    list_init(&s->position_link);
+    list_init(&s->read_link);
+    list_init(&s->joins);
+    list_init(&s->held);
+    list_append(&h->sequences, &s->link);
+    c->sequence = s;
+    return 0;
+}
+
+struct hub_sequence *hub_sequence_free(struct hub *h base_unused, struct hub_sequence *s)
+{
+    if (!s)
+        return NULL;
+    assert(!s->is_reading && list_is_empty(&s->joins));
+    held_drop_all(s);
+    hub_ring_clear(&s->ring);
+    list_remove(&s->link);
+    list_remove(&s->straggler_link);
+    list_remove(&s->position_link);
+    list_remove(&s->read_link);
+    free(s);
+    return NULL;
+}
+
+void hub_sequence_idle(struct hub *h, struct hub_sequence *s)
+{
+    bool was_asked =
+        s->status == HUB_SEQUENCE_LIVE || (s->status == HUB_SEQUENCE_POSITIONING && !list_is_linked(&s->position_link));
+
+    held_drop_all(s);
+    hub_ring_clear(&s->ring);
+    list_remove(&s->straggler_link);
+    list_remove(&s->position_link);
+    list_remove(&s->read_link);
+    s->given_up_count = s->earlier_count = 0;
+    s->is_blind = s->is_behind = s->is_suspect = false;
+    s->status = HUB_SEQUENCE_UNKNOWN;
+    s->generation++;
+    if (was_asked && !h->is_stopped)
+        hub_interest_end(h, s);
+}
+
+void hub_sequence_start(struct hub *h)
+{
+    loop_timer_init(&h->straggler_timer, h->loop, on_straggler_timer, h);
+}
+
+void hub_sequence_stop(struct hub *h)
+{
+    loop_timer_deinit(&h->straggler_timer);
+    list_for_each (it, &h->sequences) {
+        struct hub_sequence *s = container_of(it, struct hub_sequence, link);
+
+        hub_join_resume(h, s, true);
+        held_drop_all(s);
+        hub_ring_clear(&s->ring);
+        list_remove(&s->straggler_link);
+        list_remove(&s->position_link);
+        list_remove(&s->read_link);
+        s->status = HUB_SEQUENCE_UNKNOWN;
+    }
+}

@@ -1,0 +1,158 @@
+#ifndef HUB_SEQUENCE_INTERNAL_H
+#define HUB_SEQUENCE_INTERNAL_H
+
+#include "hub/hub_internal.h"
+
+/*
+ * Sequenced channels, the inside. All of it is the hub thread's.
+ */
+
+/** What a channel keeps of its newest messages, and of those that came too early. */
+#define HUB_RING_MAX 64
+#define HUB_RING_BYTES_MAX (256u * 1024u)
+#define HUB_HELD_MAX 256
+#define HUB_HELD_BYTES_MAX (1024u * 1024u)
+#define HUB_GIVEN_UP_MAX 8
+#define HUB_EARLIER_MAX 4
+/** How long a message waits for the one before it, until the log is read. */
+#define HUB_STRAGGLER_MS 5
+/** Logs read at one time; of each at most so much at once. */
+#define HUB_READS_MAX 256
+#define HUB_READ_RECORDS 500
+#define HUB_READ_BYTES (512u * 1024u)
+
+/** Who moves it on stands with each. */
+enum hub_sequence_status {
+    HUB_SEQUENCE_UNKNOWN,     /* nobody listens, or the store was away: the first listener, or the store's return */
+    HUB_SEQUENCE_POSITIONING, /* interest is being stated: the store's answer */
+    HUB_SEQUENCE_LIVE,        /* @last is known: the last listener's leave */
+};
+
+/** struct hub_ring - the newest messages delivered, in order; those without a position are known by their id only */
+struct hub_ring {
+    struct message **items; /* a circle of HUB_RING_MAX, made at first use */
+    uint32_t first, count;
+    size_t bytes;
+};
+
+void hub_ring_clear(struct hub_ring *r);
+/** Without memory the ring is a message shorter. */
+void hub_ring_add(struct hub_ring *r, struct message *m);
+bool hub_ring_has_id(const struct hub_ring *r, struct slice id);
+/** Whether it has all of @after + 1 … @last of one epoch. */
+bool hub_ring_covers(const struct hub_ring *r, uint64_t epoch, uint64_t after, uint64_t last);
+/** The offset of the oldest message from which on all up to @last are there; @last + 1 if @last is not. */
+uint64_t hub_ring_oldest(const struct hub_ring *r, uint64_t epoch, uint64_t last);
+struct message *hub_ring_at(const struct hub_ring *r, uint32_t index);
+
+/** struct hub_held - a message that cannot be delivered yet */
+struct hub_held {
+    struct list link;
+    struct message *message;
+    uint64_t reads; /* sequence->reads when it came: a read sent later tells of it */
+};
+
+/** Offsets that were skipped because the log did not have them. */
+struct hub_given_up {
+    uint64_t epoch, from, to;
+};
+
+/**
+ * struct hub_sequence - the order of a channel's messages on this node
+ *
+ * While LIVE every message up to @last was handed to the listeners, or given up with a reset, and none past it. What
+ * comes early or of another epoch is held, sorted by position, until what is missing came or the log was read; the log
+ * alone decides about epochs.
+ */
+struct hub_sequence {
+    struct hub *hub;
+    struct hub_channel *channel;
+    struct list link;           /* hub->sequences */
+    struct list straggler_link; /* hub->stragglers */
+    struct list position_link;  /* hub->unpositioned: the store is asked at the end of the turn */
+    struct list read_link;      /* hub->unread: a read is due, and has no place yet */
+    struct list joins;          /* struct hub_join that wait for a position or a read */
+    struct list held;
+    uint32_t held_count;
+    uint8_t given_up_count, earlier_count;
+    enum hub_sequence_status status;
+    bool is_blind;   /* there may be listeners who began without a position */
+    bool is_behind;  /* the log is known to have more */
+    bool is_suspect; /* the store came back, and it is not known that it still has this epoch */
+    bool is_reading;
+    uint64_t generation; /* counts how often it became UNKNOWN: answers of before are void */
+    uint64_t reads;      /* sent */
+    uint64_t straggler_due_ms;
+    uint64_t sweep_round;
+    size_t held_bytes;
+    struct store_position last;
+    struct hub_ring ring;
+    struct hub_given_up given_up[HUB_GIVEN_UP_MAX];
+    struct store_position earlier[HUB_EARLIER_MAX]; /* where the epochs before this one ended here */
+    struct store_log_read read;
+    struct store_position read_after;
+    uint64_t read_generation;
+};
+
+/* ---- sequence.c ---- */
+
+int hub_sequence_new(struct hub *h, struct hub_channel *c) base_must_check;
+struct hub_sequence *hub_sequence_free(struct hub *h, struct hub_sequence *s);
+/** Nobody listens any more: forgets where it stood, ends the interest. */
+void hub_sequence_idle(struct hub *h, struct hub_sequence *s);
+/** A message with a position, by whatever way. Borrows @m. */
+void hub_sequence_feed(struct hub *h, struct hub_sequence *s, struct message *m);
+/** The interest is stated; the log stood at @position at that moment. */
+void hub_sequence_begin(struct hub *h, struct hub_sequence *s, struct store_position position);
+/** A record, opened; @message is NULL if it cannot be read: its offset is passed over. */
+struct hub_record {
+    struct store_position position;
+    struct message *message;
+};
+/** What the log has past an earlier position, in order. @last, @first: as store_log_read tells. */
+void hub_sequence_take_log(struct hub *h, struct hub_sequence *s, struct store_position last,
+                           struct store_position first, const struct hub_record *records, size_t count);
+void hub_sequence_start(struct hub *h);
+void hub_sequence_stop(struct hub *h);
+
+/* ---- log_reader.c ---- */
+
+/** Has the log read for whoever waits for it: the sequence itself, and the joins. */
+void hub_log_want(struct hub *h, struct hub_sequence *s);
+void hub_log_pump(struct hub *h);
+/** 0; HUB_RECORD_UNREADABLE; -ENOMEM. */
+#define HUB_RECORD_UNREADABLE 1
+int hub_record_open(struct hub *h, const struct store_record *record, struct message **ret_message) base_must_check;
+/** The bytes that are kept of a message. */
+void hub_record_write(const struct message *m, struct buffer *out);
+
+/* ---- join.c ---- */
+
+/** Answers @r as soon as all its channels' catch-ups are whole; takes the request. */
+void hub_join_begin(struct hub *h, struct hub_request *r);
+/** The channel got its position, or its log was read, or (@has_failed) neither could be had. */
+void hub_join_resume(struct hub *h, struct hub_sequence *s, bool has_failed);
+/** Hands those who wait what was read. */
+void hub_join_take_log(struct hub_sequence *s, const struct hub_record *records, size_t count);
+/** The smallest position in this epoch that somebody waits behind. */
+struct store_position hub_join_oldest(const struct hub_sequence *s);
+
+/* ---- interest.c ---- */
+
+/** Has the position asked for, at the end of this turn. */
+void hub_interest_want(struct hub *h, struct hub_sequence *s);
+void hub_interest_run(struct hub *h);
+void hub_interest_end(struct hub *h, struct hub_sequence *s);
+/** The store came back, or it is time: all interest is stated again; with @then_sweep, then the sweep. */
+void hub_interest_restate(struct hub *h, bool then_sweep);
+
+/* ---- sweep.c ---- */
+
+void hub_sweep_start(struct hub *h);
+void hub_sweep_stop(struct hub *h);
+/** Reads what lies past each sequence's position, now. */
+void hub_sweep_now(struct hub *h);
+/** Some node's being cut has changed. */
+void hub_sweep_pace(struct hub *h);
+
+#endif

@@ -1,0 +1,146 @@
+/*
+ * The sweep: what lies in the logs past where the channels stand here, group by group, a question at a time. It is the
+ * repair for everything that a broker can do to a node.
+ */
+#include "hub/sequence_internal.h"
+
+#define SWEEP_INTERVAL_MS 10000
+#define SWEEP_INTERVAL_CUT_MS 1000
+#define SWEEP_RECORDS 100
+
+struct hub_sweep {
+    struct store_sweep request;
+    struct hub *hub;
+    size_t count;
+    struct hub_channel *targets[STORE_SWEEP_MAX]; /* held */
+    struct store_sweep_channel channels[STORE_SWEEP_MAX];
+};
+
+static void sweep_next(struct hub *h);
+
+static void on_records(struct store_sweep *request, size_t channel_index, const struct store_record *records,
+                       size_t count)
+{
+    struct hub_sweep *sweep = container_of(request, struct hub_sweep, request);
+    struct hub *h = sweep->hub;
+    struct hub_sequence *s = sweep->targets[channel_index]->sequence;
+
+    for (size_t i = 0; i < count && s->status == HUB_SEQUENCE_LIVE && !h->is_stopped; i++) {
+        struct message *m = NULL;
+
+        /* What cannot be opened here leaves a gap, and the read that it causes deals with it. */
+        if (hub_record_open(h, &records[i], &m))
+            s->is_behind = true;
+        else
+            hub_sequence_feed(h, s, m);
+        message_unref(m);
+    }
+    if (count >= SWEEP_RECORDS || s->is_behind) {
+        s->is_behind = true;
+        hub_log_want(h, s);
+    }
+}
+
+static void on_swept(struct store_sweep *request, int result)
+{
+    struct hub_sweep *sweep = container_of(request, struct hub_sweep, request);
+    struct hub *h = sweep->hub;
+
+    h->sweep = NULL;
+    if (!result && sweep->request.has_more)
+        h->is_sweep_due = true;
+    for (size_t i = 0; i < sweep->count; i++)
+        hub_channel_release(h, sweep->targets[i]);
+    free(sweep);
+    if (!result && !h->is_stopped)
+        sweep_next(h);
+}
+
+/** The next sequences that this round has not been at; they go to the end of the line. */
+static void sweep_fill(struct hub *h, struct hub_sweep *sweep)
+{
+    while (sweep->count < STORE_SWEEP_MAX && !list_is_empty(&h->sequences)) {
+        struct hub_sequence *s = container_of(h->sequences.next, struct hub_sequence, link);
+        struct hub_channel *c = s->channel;
+
+        if (s->sweep_round == h->sweep_round)
+            return;
+        s->sweep_round = h->sweep_round;
+        list_remove(&s->link);
+        list_append(&h->sequences, &s->link);
+        if (s->status != HUB_SEQUENCE_LIVE)
+            continue;
+        if (s->is_behind || !list_is_empty(&s->held))
+            hub_log_want(h, s);
+        hub_channel_hold(c);
+        sweep->targets[sweep->count] = c;
+        sweep->channels[sweep->count++] =
+            (struct store_sweep_channel){.channel = slice_make(c->name, c->name_size), .after = s->last};
+    }
+}
+
+static void sweep_next(struct hub *h)
+{
+    struct hub_sweep *sweep = malloc(sizeof(*sweep));
+
+    if (!sweep) {
+        hub_note_out_of_memory(h, "a sweep");
+        return;
+    }
+    sweep->hub = h;
+    sweep->count = 0;
+    sweep_fill(h, sweep);
+    if (!sweep->count && h->is_sweep_due) {
+        h->is_sweep_due = false;
+        h->sweep_round++;
+        sweep_fill(h, sweep);
+    }
+    if (!sweep->count) {
+        free(sweep);
+        return;
+    }
+    sweep->request = (struct store_sweep){
+        .channels = sweep->channels,
+        .count = sweep->count,
+        .limit_per_channel = SWEEP_RECORDS,
+        .on_records = on_records,
+        .done = on_swept,
+    };
+    h->sweep = sweep;
+    hub_count(h, HUB_METRIC_SWEEPS, 1);
+    store_sweep(h->store, &sweep->request);
+}
+
+void hub_sweep_now(struct hub *h)
+{
+    if (h->is_stopped || !h->is_started)
+        return;
+    h->is_sweep_due = true;
+    if (!h->sweep)
+        sweep_next(h);
+}
+
+static void on_sweep_timer(void *userdata)
+{
+    struct hub *h = userdata;
+
+    hub_sweep_now(h);
+    loop_timer_start(&h->sweep_timer, hub_is_any_cut(h) ? SWEEP_INTERVAL_CUT_MS : SWEEP_INTERVAL_MS);
+}
+
+void hub_sweep_pace(struct hub *h)
+{
+    if (hub_is_any_cut(h))
+        loop_timer_start(&h->sweep_timer, 0);
+}
+
+void hub_sweep_start(struct hub *h)
+{
+    loop_timer_init(&h->sweep_timer, h->loop, on_sweep_timer, h);
+    loop_timer_start(&h->sweep_timer, SWEEP_INTERVAL_MS);
+}
+
+void hub_sweep_stop(struct hub *h)
+{
+    loop_timer_deinit(&h->sweep_timer);
+}

@@ -1,0 +1,438 @@
+#!/usr/bin/python3
+"""Nothing lost, nothing twice, in order: sequenced channels over several nodes, while things are broken on purpose.
+
+Clients here count raw frames by position and never filter: a message that comes twice, out of order or not at all fails.
+"""
+import asyncio
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.parse
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
+import warren  # noqa: E402
+
+
+class Proxy:
+    """A TCP way to a server that can be cut: then connections end, and new ones are refused."""
+
+    def __init__(self, host, port):
+        self.target = (host, port)
+        self.port = warren.free_port()
+        self.pairs = set()
+        self.lock = threading.Lock()
+        self.listener = None
+        self.mend()
+
+    def mend(self):
+        self.listener = socket.socket()
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.listener.bind(("127.0.0.1", self.port))
+        self.listener.listen(64)
+        threading.Thread(target=self.accept, args=(self.listener,), daemon=True).start()
+
+    def accept(self, listener):
+        while True:
+            try:
+                near, _ = listener.accept()
+            except OSError:
+                return
+            try:
+                far = socket.create_connection(self.target, 5)
+            except OSError:
+                near.close()
+                continue
+            with self.lock:
+                self.pairs.add((near, far))
+            threading.Thread(target=self.carry, args=(near, far), daemon=True).start()
+
+    def carry(self, near, far):
+        back = threading.Thread(target=self.pump, args=(far, near), daemon=True)
+        back.start()
+        self.pump(near, far)
+        back.join()
+        near.close()
+        far.close()
+
+    @classmethod
+    def pump(cls, source, sink):
+        try:
+            while data := source.recv(65536):
+                sink.sendall(data)
+        except OSError:
+            pass
+        cls.end(source, sink)
+
+    @staticmethod
+    def end(*ends):
+        for one in ends:
+            try:
+                one.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    def cut(self):
+        self.end(self.listener)
+        self.listener.close()
+        with self.lock:
+            pairs, self.pairs = self.pairs, set()
+        for pair in pairs:
+            self.end(*pair)
+
+
+class Sequenced(warren.WarrenTest):
+    node_count = 3
+
+    async def listener(self, node, room, user, since=None, channel=None):
+        query = ""
+        if since:
+            query = "?since=" + (f"{urllib.parse.quote(channel, safe='')}@" if channel else "") + f"{since[0]}:{since[1]}"
+        return await self.client(f"{node.ws}/websocket/{room}/{user}{query}")
+
+    @staticmethod
+    def state(client, channel):
+        return next(c for c in client.welcome["channels"] if c["channel"] == channel)
+
+    async def messages(self, client, count, timeout=30):
+        """The next @count messages; a reset among them fails."""
+        got = []
+        deadline = time.monotonic() + timeout
+        while len(got) < count:
+            event = await client.receive(max(deadline - time.monotonic(), 0.01))
+            self.assertNotEqual(event.get("event"), "reset", event)
+            if event.get("event") == "message":
+                got.append(event)
+        return got
+
+    def assert_contiguous(self, messages, first):
+        self.assertEqual([m["offset"] for m in messages], list(range(first, first + len(messages))))
+        self.assertEqual(len({m["epoch"] for m in messages}), 1)
+        self.assertEqual(len({m["id"] for m in messages}), len(messages))
+
+
+class Order(Sequenced):
+    async def test_many_senders_on_three_nodes_make_one_sequence(self):
+        clients = [await self.listener(self.nodes[i % 3], "lobby", f"user-{i}") for i in range(6)]
+        for n in range(100):
+            for i, client in enumerate(clients):
+                await client.send({"op": "send", "room": "lobby", "data": [i, n]})
+        heard = [await self.messages(client, 600) for client in clients]
+        for messages in heard:
+            self.assert_contiguous(messages, 1)
+            self.assertEqual([m["id"] for m in messages], [m["id"] for m in heard[0]])
+            for i in range(6):
+                self.assertEqual([m["data"][1] for m in messages if m["data"][0] == i], list(range(100)))
+
+    async def test_ok_tells_the_position(self):
+        alice = await self.listener(self.nodes[0], "lobby", "alice")
+        bob = await self.listener(self.nodes[1], "lobby", "bob")
+        self.assertFalse(self.state(alice, "room:lobby")["recovered"])
+        for n in range(1, 4):
+            ok = (await alice.request(op="send", room="lobby", data=n))["ok"]
+            heard = (await self.messages(bob, 1))[0]
+            self.assertEqual((ok["epoch"], ok["offset"], ok["message"]), (heard["epoch"], n, heard["id"]))
+            self.assertIsInstance(ok["epoch"], str)
+        status, answer = self.nodes[2].post("/v1/rooms/lobby/messages", {"data": "api"})
+        self.assertEqual((status, answer["offset"]), (202, 4))
+        self.assertEqual((await self.messages(bob, 1))[0]["offset"], 4)
+
+    async def test_a_key_on_two_nodes_publishes_once(self):
+        first, second = [await self.listener(node, "lobby", "alice") for node in self.nodes[:2]]
+        ok = (await first.request(op="send", room="lobby", data="once", key="k"))["ok"]
+        again = (await second.request(op="send", room="lobby", data="once", key="k"))["ok"]
+        self.assertEqual(ok, again)
+        await first.request(op="send", room="lobby", data="end")
+        for client in (first, second):
+            self.assertEqual([m["data"] for m in await self.messages(client, 2)], ["once", "end"])
+
+
+class Since(Sequenced):
+    async def test_on_another_node_exactly_what_was_missed(self):
+        alice = await self.listener(self.nodes[0], "lobby", "alice")
+        bob = await self.listener(self.nodes[1], "lobby", "bob")
+        await alice.request(op="send", room="lobby", data=0)
+        last = (await self.messages(bob, 1))[0]
+        await bob.close()
+        for n in range(1, 150):
+            await alice.send({"op": "send", "room": "lobby", "data": n})
+        await self.messages(alice, 150)
+        for node in self.nodes:  # where there are listeners, where there were, and where there never were
+            bob = await self.listener(node, "lobby", "bob", (last["epoch"], last["offset"]))
+            state = self.state(bob, "room:lobby")
+            self.assertEqual((state["recovered"], state["offset"]), (True, 150))
+            missed = await self.messages(bob, 149)
+            self.assert_contiguous(missed, 2)
+            self.assertEqual([m["data"] for m in missed], list(range(1, 150)))
+            again = await self.client(f"{node.ws}/ws?user=carol")
+            ok = (await again.request(op="join", room="lobby", since={"epoch": last["epoch"], "offset": 148}))["ok"]
+            self.assertEqual((ok["recovered"], ok["offset"]), (True, 150))
+            self.assert_contiguous(await self.messages(again, 2), 149)
+            await bob.close()
+            await again.close()
+
+    async def test_rejoining_under_traffic_misses_and_doubles_nothing(self):
+        alice = await self.listener(self.nodes[0], "lobby", "alice")
+        stop = asyncio.Event()
+
+        async def stream():
+            n = 0
+            while not stop.is_set():
+                await alice.send({"op": "send", "room": "lobby", "data": n})
+                n += 1
+                await asyncio.sleep(0.002)
+            return n
+
+        async def wander(seed):
+            position, count = None, 0
+            for turn in range(8):
+                client = await self.listener(self.nodes[(seed + turn) % 3], "lobby", f"w-{seed}", position)
+                state = self.state(client, "room:lobby")
+                if position:
+                    self.assertTrue(state["recovered"])
+                expected = position[1] if position else state["offset"]
+                for m in await self.messages(client, 20 + 7 * seed):
+                    self.assertEqual(m["offset"], expected + 1)
+                    expected += 1
+                    position = (m["epoch"], m["offset"])
+                    count += 1
+                await client.close()
+            return count
+
+        task = asyncio.create_task(stream())
+        await asyncio.gather(*[wander(seed) for seed in range(6)])
+        stop.set()
+        await task
+
+    async def test_an_inbox_keeps_what_came_meanwhile(self):
+        alice = await self.listener(self.nodes[0], "lobby", "alice")
+        bob = await self.listener(self.nodes[1], "lobby", "bob")
+        at = self.state(bob, "user:bob")
+        await bob.close()
+        for n in range(3):
+            await alice.request(op="whisper", user="bob", data=n)
+        bob = await self.listener(self.nodes[2], "lobby", "bob", (at["epoch"], at["offset"]), "user:bob")
+        got = await self.messages(bob, 3)
+        self.assertEqual([(m["channel"], m["data"]) for m in got], [("user:bob", n) for n in range(3)])
+
+    async def test_what_the_log_has_no_more_is_told(self):
+        for node in self.nodes[:2]:
+            await asyncio.to_thread(node.stop)
+        short = self.start_node(settings={"channel.short.match": "room:*", "channel.short.log_length": "10"})
+        alice = await self.listener(short, "lobby", "alice")
+        for n in range(400):
+            await alice.send({"op": "send", "room": "lobby", "data": n})
+        first = (await self.messages(alice, 400))[0]
+        bob = await self.listener(self.nodes[2], "lobby", "bob", (first["epoch"], 1))
+        state = self.state(bob, "room:lobby")
+        self.assertEqual((state["recovered"], state["offset"]), (False, 400))
+        await alice.request(op="send", room="lobby", data="end")
+        got = []
+        while not got or got[-1]["data"] != "end":
+            got += await self.messages(bob, 1)
+        self.assertGreater(got[0]["offset"], 2)
+        self.assert_contiguous(got, got[0]["offset"])
+        self.assertGreaterEqual(len(got), 11)
+
+
+class Faults(Sequenced):
+    async def test_a_killed_node(self):
+        alice = await self.listener(self.nodes[0], "lobby", "alice")
+        bob = await self.listener(self.nodes[1], "lobby", "bob")
+        got = []
+        for n in range(50):
+            await alice.request(op="send", room="lobby", data=n)
+        got += await self.messages(bob, 30)
+        await asyncio.to_thread(self.nodes[1].kill)
+        for n in range(50, 100):
+            await alice.request(op="send", room="lobby", data=n)
+        bob = await self.listener(self.nodes[2], "lobby", "bob", (got[-1]["epoch"], got[-1]["offset"]))
+        self.assertTrue(self.state(bob, "room:lobby")["recovered"])
+        got += await self.messages(bob, 70)
+        self.assert_contiguous(got, 1)
+        self.assertEqual([m["data"] for m in got], list(range(100)))
+
+    async def test_a_lost_binding_is_healed_by_the_sweep(self):
+        second = self.start_node(settings={"amqp.queue": "durable"})
+        alice = await self.listener(self.nodes[0], "lobby", "alice")
+        bob = await self.listener(second, "lobby", "bob")
+        queue = f"warren.node.{second.id}"
+        for binding in self.broker.api("GET", f"bindings/{self.broker.vhost}/e/warren.fanout/q/{queue}"):
+            self.broker.api("DELETE", f"bindings/{self.broker.vhost}/e/warren.fanout/q/{queue}/{binding['properties_key']}")
+        for n in range(10):
+            await alice.request(op="send", room="lobby", data=n)
+        got = await self.messages(bob, 10, timeout=15)
+        self.assert_contiguous(got, 1)
+
+    async def test_a_deleted_queue_is_healed(self):
+        second = self.start_node(settings={"amqp.queue": "durable"})  # nobody but its connection may delete an exclusive one
+        alice = await self.listener(self.nodes[0], "lobby", "alice")
+        bob = await self.listener(second, "lobby", "bob")
+        name = urllib.parse.quote(f"warren.node.{second.id}", safe="")
+        self.broker.api("DELETE", f"queues/{self.broker.vhost}/{name}")
+        for n in range(20):
+            await alice.request(op="send", room="lobby", data=n)
+            await asyncio.sleep(0.02)
+        self.assert_contiguous(await self.messages(bob, 20, timeout=15), 1)
+
+
+class Cut(Sequenced):
+    """One node reaches the broker by a way that is cut."""
+
+    node_count = 2
+
+    def setUp(self):
+        super().setUp()
+        if not self.broker:
+            return
+        parts = urllib.parse.urlsplit(self.broker.url)
+        self.proxy = Proxy(parts.hostname, parts.port)
+        self.addCleanup(self.proxy.cut)
+        self.lone = self.start_node(settings={"amqp.url": self.broker.url.replace(f":{parts.port}/", f":{self.proxy.port}/")})
+
+    async def test_a_node_without_the_broker_loses_nothing_and_sends_on(self):
+        alice = await self.listener(self.nodes[0], "lobby", "alice")
+        bob = await self.listener(self.lone, "lobby", "bob")
+        await alice.request(op="send", room="lobby", data=0)
+        await asyncio.to_thread(self.proxy.cut)
+        sent = 1
+        until = time.monotonic() + 6
+        while time.monotonic() < until:
+            for client in (alice, bob):
+                began = time.monotonic()
+                answer = await client.request(op="send", room="lobby", data=sent)
+                self.assertIn("ok", answer)
+                self.assertLess(time.monotonic() - began, 2)
+                sent += 1
+            await asyncio.sleep(0.1)
+        delivered = [await self.messages(client, sent, timeout=5) for client in (alice, bob)]
+        await asyncio.to_thread(self.proxy.mend)
+        await asyncio.to_thread(self.lone.wait_ready)
+        for n in range(5):
+            await bob.request(op="send", room="lobby", data=sent + n)
+        for client, messages in zip((alice, bob), delivered):
+            messages += await self.messages(client, 5)
+            self.assert_contiguous(messages, 1)
+        self.assertEqual([m["id"] for m in delivered[0]], [m["id"] for m in delivered[1]])
+
+
+class Redis:
+    """A Redis of our own, to be ended and begun again."""
+
+    def __init__(self):
+        self.port = warren.free_port()
+        self.folder = tempfile.TemporaryDirectory()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self.process = None
+
+    def start(self):
+        self.process = subprocess.Popen(
+            ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--dir", self.folder.name, "--save", "", "--appendonly", "no",
+             "--maxmemory-policy", "noeviction"], stdout=subprocess.DEVNULL)
+        warren.wait_for(self.answers, "redis answers")
+
+    def answers(self):
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), 1) as s:
+                s.sendall(b"PING\r\n")
+                return s.recv(16).startswith(b"+PONG")
+        except OSError:
+            return False
+
+    def kill(self):
+        if self.process:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def close(self):
+        self.kill()
+        self.folder.cleanup()
+
+
+class Store(Sequenced):
+    node_count = 2
+
+    def setUp(self):
+        self.redis = Redis()
+        self.redis.start()
+        self.addCleanup(self.redis.close)
+        super().setUp()
+
+    def node_settings(self):
+        return {**super().node_settings(), "redis.url": self.redis.url}
+
+    async def test_redis_comes_back_empty(self):
+        alice = await self.listener(self.nodes[0], "lobby", "alice")
+        bob = await self.listener(self.nodes[1], "lobby", "bob")
+        for n in range(10):
+            await alice.request(op="send", room="lobby", data=n)
+        before = await self.messages(bob, 10)
+        await asyncio.to_thread(self.redis.kill)
+        answer = await alice.request(op="send", room="lobby", data="refused")
+        self.assertEqual(answer["error"]["code"], "unavailable")
+        self.assertGreater(answer["error"]["retry_after_ms"], 0)
+        self.assertEqual((await alice.request(op="ping"))["ok"], {})
+        await asyncio.to_thread(self.redis.start)
+        sent, deadline = [], time.monotonic() + 20
+        while len(sent) < 10:
+            self.assertLess(time.monotonic(), deadline)
+            answer = await alice.request(op="send", room="lobby", data=["after", len(sent)])
+            if "ok" in answer:
+                sent.append(answer["ok"])
+            else:
+                await asyncio.sleep(0.1)
+        self.assertGreater(int(sent[0]["epoch"]), int(before[0]["epoch"]))
+        self.assertEqual([ok["offset"] for ok in sent], list(range(1, 11)))
+        heard = []
+        while len(heard) < 10:
+            event = await bob.receive()
+            if event.get("event") == "message":
+                heard.append(event)
+        self.assertEqual([m["data"] for m in heard], [["after", n] for n in range(10)])
+        self.assertEqual([(m["epoch"], m["offset"]) for m in heard], [(ok["epoch"], ok["offset"]) for ok in sent])
+        carol = await self.listener(self.nodes[0], "lobby", "carol", (before[4]["epoch"], before[4]["offset"]))
+        state = self.state(carol, "room:lobby")
+        self.assertEqual((state["recovered"], state["epoch"], state["offset"]), (False, sent[0]["epoch"], 10))
+        self.assertEqual([m["data"] for m in await self.messages(carol, 10)], [["after", n] for n in range(10)])
+
+    async def test_unsequenced_rooms_go_on_without_redis(self):
+        quick = {"channel.quick.match": "room:quick*", "channel.quick.sequenced": "no"}
+        nodes = [self.start_node(settings=quick) for _ in range(2)]
+        alice = await self.listener(nodes[0], "quick", "alice")
+        bob = await self.listener(nodes[1], "quick", "bob")
+        await asyncio.to_thread(self.redis.kill)
+        answer = await alice.request(op="send", room="quick", data="hello", timeout=20)
+        self.assertNotIn("offset", answer["ok"])
+        heard = (await self.messages(bob, 1))[0]
+        self.assertEqual((heard["data"], heard.get("epoch")), ("hello", None))
+        await asyncio.to_thread(self.redis.start)
+        for node in nodes:
+            await asyncio.to_thread(node.wait_ready)
+
+
+class Standalone(Sequenced):
+    standalone = True
+    node_count = 1
+
+    async def test_positions_and_since(self):
+        node = self.nodes[0]
+        alice = await self.listener(node, "lobby", "alice")
+        for n in range(20):
+            await alice.request(op="send", room="lobby", data=n)
+        got = await self.messages(alice, 20)
+        self.assert_contiguous(got, 1)
+        bob = await self.listener(node, "lobby", "bob", (got[4]["epoch"], 5))
+        self.assertTrue(self.state(bob, "room:lobby")["recovered"])
+        self.assert_contiguous(await self.messages(bob, 15), 6)
+        carol = await self.listener(node, "lobby", "carol", (1, 5))
+        self.assertFalse(self.state(carol, "room:lobby")["recovered"])
+        self.assert_contiguous(await self.messages(carol, 20), 1)
+
+
+if __name__ == "__main__":
+    warren.main()

@@ -1,0 +1,760 @@
+/*
+ * Sequenced channels against a model: whatever order, loss and repetition the bus has, and whenever somebody joins,
+ * each listener gets each position once and in order, from where it began.
+ */
+#include "hub_world.h"
+
+#include "support/prng.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define ROOM "room:42"
+#define POSITIONS_MAX 4096
+
+/* ---- a second node, whose messages are in the log before they arrive ---- */
+
+struct remote {
+    struct store_append request;
+    struct store_position position;
+    bool is_done;
+};
+
+static void on_remote(struct store_append *r, int result, const struct slice *nodes base_unused,
+                      size_t count base_unused)
+{
+    struct remote *remote = container_of(r, struct remote, request);
+
+    assert_int_equal(result, 0);
+    remote->position = r->position;
+    remote->is_done = true;
+}
+
+static struct message remote_fields(const char *id)
+{
+    return (struct message){
+        .kind = MESSAGE_KIND_MESSAGE,
+        .channel = SLICE_LITERAL(ROOM),
+        .id = slice_from(id),
+        .time_ms = 1,
+        .content_type = CONTENT_TYPE_TEXT,
+        .data = slice_from(id),
+    };
+}
+
+/** Another node appends a message, whose data is its id. */
+static struct store_position remote_append(struct world *w, const char *id)
+{
+    const struct store_log_limits limits = {.length = 1000, .bytes = 1 << 20, .age_ms = 600000};
+    struct message m = remote_fields(id);
+    struct remote remote = {0};
+    base_cleanup(buffer_deinit)
+    struct buffer record = {0};
+
+    bus_body_begin(&record, 1);
+    bus_body_append(&record, &m);
+    assert_int_equal(buffer_error(&record), 0);
+    remote.request = (struct store_append){
+        .channel = m.channel,
+        .sender = SLICE_LITERAL("remote"),
+        .key = m.id,
+        .key_age_ms = 60000,
+        .record = buffer_slice(&record),
+        .limits = &limits,
+        .done = on_remote,
+    };
+    store_append(w->store.inner, &remote.request);
+    while (!remote.is_done)
+        world_turn(w->hub_loop);
+    return remote.position;
+}
+
+/** Its publication arrives. */
+static void remote_arrives(struct world *w, const char *id, struct store_position position)
+{
+    struct message m = remote_fields(id);
+    base_cleanup(buffer_deinit)
+    struct buffer body = {0};
+
+    m.epoch = position.epoch;
+    m.offset = position.offset;
+    bus_body_begin(&body, 1);
+    bus_body_append(&body, &m);
+    assert_int_equal(buffer_error(&body), 0);
+    world_deliver(w, BUS_CONTENT_TYPE, body.data, body.size);
+}
+
+/** The bus came: a sweep. */
+static void sweep(struct world *w)
+{
+    const struct bus_status status = {.state = BUS_STATE_READY};
+
+    w->bus.base.callbacks.on_state(w->bus.base.callbacks.userdata, &status);
+}
+
+static void set_bus(struct world *w, enum bus_state state)
+{
+    const struct bus_status status = {.state = state};
+
+    w->bus.base.callbacks.on_state(w->bus.base.callbacks.userdata, &status);
+}
+
+static void open_world(struct world *w)
+{
+    world_init(w);
+    w->is_sequenced = true;
+    w->config.online_interval_ms = 600000;
+    world_open(w);
+}
+
+/** Answers the oldest held read by hand: where the log is, and records of one epoch from @from to @to. */
+static void answer_read(struct world *w, struct store_position last, uint64_t from, uint64_t to)
+{
+    struct store_log_read *r = w->store.held_reads[0];
+    struct store_record records[16];
+    char ids[16][32];
+    struct buffer bodies[16] = {0};
+    size_t count = 0;
+
+    assert_true(w->store.held_read_count > 0);
+    memmove(w->store.held_reads, w->store.held_reads + 1, --w->store.held_read_count * sizeof(w->store.held_reads[0]));
+    for (uint64_t offset = from; offset <= to; offset++, count++) {
+        struct message m;
+
+        snprintf(ids[count], sizeof(ids[count]), "%d:%d", (int)last.epoch, (int)offset);
+        m = remote_fields(ids[count]);
+        bus_body_begin(&bodies[count], 1);
+        bus_body_append(&bodies[count], &m);
+        records[count] = (struct store_record){{last.epoch, offset}, buffer_slice(&bodies[count])};
+    }
+    r->done(r, 0, last, count ? records[0].position : (struct store_position){0}, records, count);
+    for (size_t i = 0; i < count; i++)
+        buffer_deinit(&bodies[i]);
+}
+
+static const struct hub_channel_state *room_of(const struct client *c)
+{
+    return &c->positions[2];
+}
+
+static void assert_message(const struct client *c, size_t index, const char *data, uint64_t epoch, uint64_t offset)
+{
+    assert_true(c->message_count > index);
+    assert_string_equal(c->messages[index].data, data);
+    assert_int_equal(c->messages[index].epoch, epoch);
+    assert_int_equal(c->messages[index].offset, offset);
+}
+
+/* ---- sending ---- */
+
+static void test_positions(void **state base_unused)
+{
+    struct client a, b;
+    struct world w;
+    uint64_t epoch;
+
+    open_world(&w);
+    client_open(&a, &w, 0, "a", "42");
+    client_open(&b, &w, 1, "b", "42");
+    assert_true(room_of(&a)->epoch > 0);
+    assert_int_equal(room_of(&a)->offset, 0);
+    assert_false(room_of(&a)->recovered);
+    assert_int_equal(client_send(&a, "42", "one", NULL), 0);
+    world_settle(&w);
+    assert_int_equal(a.last_result, 0);
+    epoch = a.sent_epoch;
+    assert_true(epoch > 0);
+    assert_int_equal(a.sent_offset, 1);
+    assert_int_equal(client_send(&b, "42", "two", NULL), 0);
+    world_settle(&w);
+    assert_int_equal(b.sent_offset, 2);
+    assert_message(&a, 0, "one", epoch, 1);
+    assert_message(&a, 1, "two", epoch, 2);
+    assert_message(&b, 0, "one", epoch, 1);
+    assert_message(&b, 1, "two", epoch, 2);
+    assert_int_equal(a.message_count + b.message_count, 4);
+    assert_int_equal(a.reset_count + b.reset_count, 0);
+    client_close(&a);
+    client_close(&b);
+    world_close(&w);
+}
+
+static void test_a_key_has_one_position(void **state base_unused)
+{
+    struct client a;
+    struct world w;
+    char id[600];
+
+    open_world(&w);
+    client_open(&a, &w, 0, "a", "42");
+    assert_int_equal(client_send(&a, "42", "one", "k"), 0);
+    world_settle(&w);
+    strcpy(id, a.last_id);
+    assert_int_equal(client_send(&a, "42", "two", NULL), 0);
+    assert_int_equal(client_send(&a, "42", "one", "k"), 0);
+    world_settle(&w);
+    assert_int_equal(a.sent_offset, 1);
+    assert_string_equal(a.last_id, id);
+    assert_int_equal(a.message_count, 2);
+    client_close(&a);
+    world_close(&w);
+}
+
+static void test_ok_without_the_broker(void **state base_unused)
+{
+    struct client a;
+    struct world w;
+
+    open_world(&w);
+    client_open(&a, &w, 0, "a", "42");
+    set_bus(&w, BUS_STATE_DOWN);
+    w.bus.publish_result = BUS_E_UNAVAILABLE;
+    assert_int_equal(client_send(&a, "42", "one", NULL), 0);
+    world_settle(&w);
+    assert_int_equal(a.last_result, 0);
+    assert_int_equal(a.sent_offset, 1);
+    assert_int_equal(a.message_count, 1);
+    client_close(&a);
+    world_close(&w);
+}
+
+static void test_a_full_bus_is_tried_again(void **state base_unused)
+{
+    struct client a;
+    struct world w;
+
+    open_world(&w);
+    client_open(&a, &w, 0, "a", "42");
+    w.bus.publish_result = BUS_E_BUSY;
+    assert_int_equal(client_send(&a, "42", "one", NULL), 0);
+    world_settle(&w);
+    assert_int_equal(a.message_count, 1);
+    assert_int_equal(a.answers, 1); /* that of the opening */
+    w.bus.publish_result = 0;
+    world_until(&w, a.answers == 2);
+    assert_int_equal(a.last_result, 0);
+    client_close(&a);
+    world_close(&w);
+}
+
+static void test_store_away(void **state base_unused)
+{
+    struct client a, b;
+    struct world w;
+    struct store_position at;
+
+    open_world(&w);
+    client_open(&a, &w, 0, "a", "42");
+    world_store_set_away(&w, true);
+    assert_int_equal(client_send(&a, "42", "refused", NULL), 0);
+    world_settle(&w);
+    assert_int_equal(a.last_result, HUB_E_UNAVAILABLE);
+    client_open(&b, &w, 1, "b", "7");
+    assert_int_equal(room_of(&b)->epoch, 0);
+    world_store_set_away(&w, false);
+    world_settle(&w);
+    at = remote_append(&w, "back");
+    remote_arrives(&w, "back", at);
+    world_settle(&w);
+    assert_message(&a, 0, "back", at.epoch, at.offset);
+    assert_int_equal(client_send(&b, "7", "too", NULL), 0);
+    world_settle(&w);
+    assert_int_equal(b.last_result, 0);
+    assert_message(&b, 0, "too", b.sent_epoch, b.sent_offset);
+    client_close(&a);
+    client_close(&b);
+    world_close(&w);
+}
+
+/* ---- gaps ---- */
+
+static void test_a_straggler_is_waited_for(void **state base_unused)
+{
+    struct client a;
+    struct world w;
+    struct store_position at[4];
+    size_t reads;
+
+    open_world(&w);
+    client_open(&a, &w, 0, "a", "42");
+    at[0] = remote_append(&w, "0");
+    remote_arrives(&w, "0", at[0]);
+    world_settle(&w);
+    reads = w.store.log_reads;
+    for (int i = 1; i < 4; i++)
+        at[i] = remote_append(&w, (char[]){(char)('0' + i), 0});
+    remote_arrives(&w, "3", at[3]);
+    remote_arrives(&w, "2", at[2]);
+    remote_arrives(&w, "1", at[1]);
+    world_settle(&w);
+    for (size_t i = 0; i < 4; i++)
+        assert_message(&a, i, (char[]){(char)('0' + i), 0}, at[0].epoch, i + 1);
+    world_pass(&w, 20);
+    assert_int_equal(w.store.log_reads, reads);
+    assert_int_equal(a.message_count, 4);
+    client_close(&a);
+    world_close(&w);
+}
+
+static void test_what_does_not_come_is_read(void **state base_unused)
+{
+    struct client a;
+    struct world w;
+    struct store_position at;
+
+    open_world(&w);
+    client_open(&a, &w, 0, "a", "42");
+    (void)remote_append(&w, "lost");
+    at = remote_append(&w, "came");
+    remote_arrives(&w, "came", at);
+    world_until(&w, a.message_count == 2);
+    assert_message(&a, 0, "lost", at.epoch, 1);
+    assert_message(&a, 1, "came", at.epoch, 2);
+    assert_int_equal(a.reset_count, 0);
+    /* and a sweep brings what nothing came behind */
+    (void)remote_append(&w, "last");
+    world_pass(&w, 20);
+    assert_int_equal(a.message_count, 2);
+    sweep(&w);
+    world_until(&w, a.message_count == 3);
+    assert_message(&a, 2, "last", at.epoch, 3);
+    client_close(&a);
+    world_close(&w);
+}
+
+static void test_what_the_log_lost_is_given_up_aloud(void **state base_unused)
+{
+    struct client a;
+    struct world w;
+    struct store_position at;
+
+    open_world(&w);
+    client_open(&a, &w, 0, "a", "42");
+    at = remote_append(&w, "1");
+    remote_arrives(&w, "1", at);
+    world_settle(&w);
+    w.store.holds_reads = true;
+    remote_arrives(&w, "6", (struct store_position){at.epoch, 6});
+    world_until(&w, w.store.held_read_count == 1);
+    answer_read(&w, (struct store_position){at.epoch, 6}, 5, 6);
+    world_settle(&w);
+    assert_int_equal(a.reset_count, 1);
+    assert_int_equal(a.reset_epoch, at.epoch);
+    assert_int_equal(a.reset_offset, 4);
+    assert_int_equal(a.message_count, 3);
+    assert_int_equal(a.messages[1].offset, 5);
+    assert_message(&a, 2, a.messages[2].data, at.epoch, 6);
+    /* one that comes after all is heard once, out of its place */
+    remote_arrives(&w, "late", (struct store_position){at.epoch, 3});
+    remote_arrives(&w, "late", (struct store_position){at.epoch, 3});
+    remote_arrives(&w, "1", at);
+    world_settle(&w);
+    assert_int_equal(a.message_count, 4);
+    assert_message(&a, 3, "late", 0, 0);
+    client_close(&a);
+    world_close(&w);
+}
+
+static void test_a_new_epoch(void **state base_unused)
+{
+    struct client a;
+    struct world w;
+    struct store_position at;
+    uint64_t next;
+
+    open_world(&w);
+    client_open(&a, &w, 0, "a", "42");
+    at = remote_append(&w, "1");
+    remote_arrives(&w, "1", at);
+    world_settle(&w);
+    next = at.epoch + 5;
+    w.store.holds_reads = true;
+    remote_arrives(&w, "second", (struct store_position){next, 2});
+    world_settle(&w);
+    assert_int_equal(a.message_count, 1);
+    answer_read(&w, (struct store_position){next, 2}, 1, 2);
+    world_settle(&w);
+    assert_int_equal(a.reset_count, 0); /* the store was there all the time */
+    assert_int_equal(a.message_count, 3);
+    assert_int_equal(a.messages[1].epoch, next);
+    assert_int_equal(a.messages[1].offset, 1);
+    assert_int_equal(a.messages[2].offset, 2);
+    /* of the old one: what was heard is dropped, what is beyond its end has no place */
+    remote_arrives(&w, "1", at);
+    remote_arrives(&w, "beyond", (struct store_position){at.epoch, 2});
+    world_settle(&w);
+    assert_int_equal(a.message_count, 4);
+    assert_message(&a, 3, "beyond", 0, 0);
+    /* and one whose beginning is gone */
+    remote_arrives(&w, "later", (struct store_position){next + 1, 4});
+    world_settle(&w);
+    answer_read(&w, (struct store_position){next + 1, 4}, 3, 4);
+    world_settle(&w);
+    assert_int_equal(a.reset_count, 1);
+    assert_int_equal(a.reset_epoch, next + 1);
+    assert_int_equal(a.reset_offset, 2);
+    assert_int_equal(a.message_count, 6);
+    client_close(&a);
+    world_close(&w);
+}
+
+static void test_what_is_held_is_not_given_up(void **state base_unused)
+{
+    struct client a;
+    struct world w;
+
+    /* The first messages of a channel come faster than its log is read, and the log is short. */
+    open_world(&w);
+    client_open(&a, &w, 0, "a", "42");
+    w.store.holds_reads = true;
+    for (uint64_t offset = 1; offset <= 9; offset++) {
+        if (offset != 4)
+            remote_arrives(&w, (char[]){(char)('0' + offset), 0}, (struct store_position){UINT64_MAX / 2, offset});
+    }
+    world_settle(&w);
+    answer_read(&w, (struct store_position){UINT64_MAX / 2, 9}, 8, 9);
+    world_settle(&w);
+    assert_int_equal(a.message_count, 8);
+    assert_int_equal(a.reset_count, 1);
+    assert_int_equal(a.reset_offset, 4);
+    assert_int_equal(a.messages[2].offset, 3);
+    assert_int_equal(a.messages[3].offset, 5);
+    client_close(&a);
+    world_close(&w);
+}
+
+static void test_the_log_decides_about_epochs(void **state base_unused)
+{
+    struct client a;
+    struct world w;
+    struct store_position at;
+
+    open_world(&w);
+    client_open(&a, &w, 0, "a", "42");
+    at = remote_append(&w, "1");
+    remote_arrives(&w, "1", at);
+    world_settle(&w);
+    /* of a life that the log does not have, though its number is larger */
+    remote_arrives(&w, "ghost", (struct store_position){at.epoch + 100, 1});
+    world_settle(&w);
+    assert_message(&a, 1, "ghost", 0, 0);
+    remote_arrives(&w, "ghost", (struct store_position){at.epoch + 100, 1});
+    world_settle(&w);
+    at = remote_append(&w, "2");
+    remote_arrives(&w, "2", at);
+    world_settle(&w);
+    assert_message(&a, 2, "2", at.epoch, 2);
+    assert_int_equal(a.message_count, 3);
+    client_close(&a);
+    world_close(&w);
+}
+
+/* ---- joining with a position ---- */
+
+static void test_since(void **state base_unused)
+{
+    struct client a, b;
+    struct world w;
+    uint64_t epoch;
+    size_t reads;
+    char text[8];
+
+    open_world(&w);
+    client_open(&a, &w, 0, "a", "42");
+    for (int i = 1; i <= 10; i++) {
+        snprintf(text, sizeof(text), "%d", i);
+        assert_int_equal(client_send(&a, "42", text, NULL), 0);
+        world_settle(&w);
+    }
+    epoch = a.sent_epoch;
+    client_open(&b, &w, 1, "b", NULL);
+    /* from the ring */
+    reads = w.store.log_reads;
+    assert_int_equal(client_join_since(&b, "42", epoch, 7), 0);
+    world_settle(&w);
+    assert_true(b.joined.recovered);
+    assert_int_equal(b.joined.offset, 10);
+    assert_int_equal(b.message_count, 3);
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(b.messages[i].offset, 8 + i);
+    assert_int_equal(w.store.log_reads, reads);
+    assert_int_equal(client_send(&a, "42", "live", NULL), 0);
+    world_settle(&w);
+    assert_message(&b, 3, "live", epoch, 11);
+    client_close(&b);
+    /* nothing missed */
+    client_open(&b, &w, 1, "b", NULL);
+    assert_int_equal(client_join_since(&b, "42", epoch, 11), 0);
+    world_settle(&w);
+    assert_true(b.joined.recovered);
+    assert_int_equal(b.message_count, 0);
+    client_close(&b);
+    /* beyond the end, and of another life: told so, and given what there is */
+    client_open(&b, &w, 1, "b", NULL);
+    assert_int_equal(client_join_since(&b, "42", epoch, 90), 0);
+    world_settle(&w);
+    assert_false(b.joined.recovered);
+    assert_int_equal(b.joined.offset, 11);
+    assert_int_equal(b.message_count, 0);
+    client_close(&b);
+    client_open(&b, &w, 1, "b", NULL);
+    assert_int_equal(client_join_since(&b, "42", epoch - 1, 4), 0);
+    world_settle(&w);
+    assert_false(b.joined.recovered);
+    assert_int_equal(b.message_count, 11);
+    client_close(&b);
+    client_close(&a);
+    /* nobody was here: from the log */
+    world_settle(&w);
+    client_open(&b, &w, 1, "b", NULL);
+    assert_int_equal(client_join_since(&b, "42", epoch, 4), 0);
+    world_settle(&w);
+    assert_true(b.joined.recovered);
+    assert_int_equal(b.joined.offset, 11);
+    assert_int_equal(b.message_count, 7);
+    for (size_t i = 0; i < 7; i++)
+        assert_int_equal(b.messages[i].offset, 5 + i);
+    client_close(&b);
+    world_close(&w);
+}
+
+static void test_since_while_the_store_goes(void **state base_unused)
+{
+    struct client a;
+    struct world w;
+
+    open_world(&w);
+    client_open(&a, &w, 0, "a", NULL);
+    w.store.holds_reads = true;
+    for (int i = 0; i < 3; i++)
+        (void)remote_append(&w, (char[]){(char)('0' + i), 0});
+    assert_int_equal(client_join_since(&a, "42", 5, 5), 0);
+    world_until(&w, w.store.held_read_count == 1);
+    client_close(&a); /* the answer finds nobody */
+    world_close(&w);
+}
+
+/* ---- all of it at once ---- */
+
+struct heard {
+    struct hub_session session;
+    bool is_open, is_in_use;
+    uint64_t epoch, last; /* 0: not in the room yet */
+    size_t count, resets;
+};
+
+static void heard_open(struct hub_session *s, int result, const struct hub_channel_state *channels, size_t count)
+{
+    struct heard *l = container_of(s, struct heard, session);
+
+    assert_int_equal(result, 0);
+    l->is_open = true;
+    for (size_t i = 0; i < count; i++) {
+        if (!slice_equal_text(channels[i].channel, ROOM))
+            continue;
+        if (l->last > 0 && !channels[i].recovered)
+            fail_msg("not recovered from %d", (int)l->last);
+        /* with a position the catch-up brings it up to this */
+        if (!l->last) {
+            l->epoch = channels[i].epoch;
+            l->last = channels[i].offset;
+        }
+    }
+}
+
+static void heard_message(struct hub_session *s, struct hub_fan *fan)
+{
+    struct heard *l = container_of(s, struct heard, session);
+    const struct message *m = fan->message;
+
+    if (m->kind != MESSAGE_KIND_MESSAGE)
+        return;
+    if (m->offset != l->last + 1)
+        fail_msg("%d behind %d", (int)m->offset, (int)l->last);
+    l->epoch = m->epoch;
+    l->last++;
+    l->count++;
+}
+
+static void heard_reset(struct hub_session *s, struct slice channel base_unused, uint64_t epoch base_unused,
+                        uint64_t offset base_unused)
+{
+    container_of(s, struct heard, session)->resets++;
+}
+
+static void heard_sent(struct hub_session *s base_unused, struct slice tag base_unused, int result,
+                       struct slice id base_unused, uint64_t epoch base_unused, uint64_t offset base_unused)
+{
+    assert_int_equal(result, 0);
+}
+
+static const struct hub_sink_ops heard_sink = {
+    .on_open = heard_open, .on_message = heard_message, .on_reset = heard_reset, .on_sent = heard_sent};
+
+static void heard_begin(struct heard *l, struct world *w, size_t port)
+{
+    struct hub_session_info info = {.user = SLICE_LITERAL("u"), .room = SLICE_LITERAL("42")};
+
+    info.room_since = (struct hub_since){.is_set = l->last > 0, .epoch = l->epoch, .offset = l->last};
+    l->is_open = false;
+    l->is_in_use = true;
+    assert_int_equal(hub_session_open(&l->session, w->ports[port], &info, &heard_sink), 0);
+}
+
+static void heard_end(struct heard *l)
+{
+    hub_session_close(&l->session);
+    l->is_in_use = false;
+}
+
+#define LISTENERS 5
+#define POOL 32
+
+static void run_model(uint64_t seed)
+{
+    struct prng random = {.state = seed};
+    struct heard heard[LISTENERS] = {0};
+    struct store_position pool[POOL];
+    char ids[POOL][24];
+    size_t pooled = 0;
+    uint64_t appended = 0;
+    struct world w;
+
+    open_world(&w);
+    /* So that nobody's position is that of an empty channel. */
+    (void)remote_append(&w, "first");
+    appended++;
+    for (int step = 0; step < 300; step++) {
+        size_t k = prng_below(&random, LISTENERS), at;
+
+        switch (prng_below(&random, 10)) {
+        case 0:
+        case 1:
+        case 2:
+            if (pooled == POOL)
+                break;
+            snprintf(ids[pooled], sizeof(ids[pooled]), "r%d", step);
+            pool[pooled] = remote_append(&w, ids[pooled]);
+            pooled++;
+            appended++;
+            break;
+        case 3:
+        case 4:
+        case 5: /* one arrives, perhaps not for the last time; or never */
+            if (!pooled)
+                break;
+            at = prng_below(&random, pooled);
+            if (prng_below(&random, 6) > 0)
+                remote_arrives(&w, ids[at], pool[at]);
+            if (prng_below(&random, 4) == 0)
+                break;
+            pooled--;
+            pool[at] = pool[pooled];
+            memcpy(ids[at], ids[pooled], sizeof(ids[at]));
+            break;
+        case 6:
+            if (heard[k].is_in_use)
+                heard_end(&heard[k]);
+            else
+                heard_begin(&heard[k], &w, k % WORLD_PORTS);
+            break;
+        case 7:
+            if (heard[k].is_in_use && heard[k].is_open) {
+                struct hub_send send = send_text("x");
+
+                assert_int_equal(hub_session_send(&heard[k].session, SLICE_LITERAL("42"), &send, SLICE_LITERAL("s")),
+                                 0);
+                appended++;
+            }
+            break;
+        case 8:
+            world_turn(w.loops[prng_below(&random, WORLD_PORTS)]);
+            break;
+        case 9:
+            if (prng_below(&random, 8) == 0)
+                sweep(&w);
+            else if (prng_below(&random, 4) == 0)
+                world_pass(&w, 7);
+            else
+                world_turn(w.hub_loop);
+            break;
+        }
+    }
+    for (size_t i = 0; i < LISTENERS; i++) {
+        if (!heard[i].is_in_use)
+            heard_begin(&heard[i], &w, i % WORLD_PORTS);
+    }
+    world_settle(&w);
+    sweep(&w);
+    world_pass(&w, 20);
+    for (size_t i = 0; i < LISTENERS; i++) {
+        assert_true(heard[i].is_open);
+        if (heard[i].last != appended)
+            fail_msg("seed %d: listener %d is at %d of %d", (int)seed, (int)i, (int)heard[i].last, (int)appended);
+        assert_int_equal(heard[i].resets, 0);
+        heard_end(&heard[i]);
+    }
+    world_close(&w);
+}
+
+static void test_against_the_model(void **state base_unused)
+{
+    for (uint64_t seed = 1; seed <= 60; seed++)
+        run_model(seed);
+}
+
+static void test_out_of_memory(void **state base_unused)
+{
+    /* Each allocation fails in turn while a message is sent and another one is read; the node stays, and what comes
+     * later is whole again after a sweep. */
+    bool is_over = false;
+
+    for (size_t n = 0; !is_over; n++) {
+        struct client a;
+        struct world w;
+        struct store_position at;
+
+        open_world(&w);
+        client_open(&a, &w, 0, "a", "42");
+        (void)remote_append(&w, "lost");
+        at = remote_append(&w, "came");
+        alloc_fail_after(n);
+        (void)client_send(&a, "42", "sent", NULL);
+        world_turn(w.hub_loop);
+        is_over = !alloc_fail_disarm();
+        remote_arrives(&w, "came", at);
+        world_settle(&w);
+        sweep(&w);
+        world_pass(&w, 10);
+        at = remote_append(&w, "end");
+        remote_arrives(&w, "end", at);
+        world_pass(&w, 10);
+        assert_int_equal(client_count(&a, "end"), 1);
+        assert_int_equal(client_count(&a, "came"), 1);
+        client_close(&a);
+        world_close(&w);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_positions),
+        cmocka_unit_test(test_a_key_has_one_position),
+        cmocka_unit_test(test_ok_without_the_broker),
+        cmocka_unit_test(test_a_full_bus_is_tried_again),
+        cmocka_unit_test(test_store_away),
+        cmocka_unit_test(test_a_straggler_is_waited_for),
+        cmocka_unit_test(test_what_does_not_come_is_read),
+        cmocka_unit_test(test_what_the_log_lost_is_given_up_aloud),
+        cmocka_unit_test(test_a_new_epoch),
+        cmocka_unit_test(test_what_is_held_is_not_given_up),
+        cmocka_unit_test(test_the_log_decides_about_epochs),
+        cmocka_unit_test(test_since),
+        cmocka_unit_test(test_since_while_the_store_goes),
+        cmocka_unit_test(test_against_the_model),
+        cmocka_unit_test(test_out_of_memory),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
