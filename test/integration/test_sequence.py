@@ -5,84 +5,16 @@ Clients here count raw frames by position and never filter: a message that comes
 """
 import asyncio
 import os
-import secrets
 import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import urllib.parse
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
+import services  # noqa: E402
 import warren  # noqa: E402
-
-
-class Proxy:
-    """A TCP way to a server that can be cut: then connections end, and new ones are refused."""
-
-    def __init__(self, host, port):
-        self.target = (host, port)
-        self.port = warren.free_port()
-        self.pairs = set()
-        self.lock = threading.Lock()
-        self.listener = None
-        self.mend()
-
-    def mend(self):
-        self.listener = socket.socket()
-        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.listener.bind(("127.0.0.1", self.port))
-        self.listener.listen(64)
-        threading.Thread(target=self.accept, args=(self.listener,), daemon=True).start()
-
-    def accept(self, listener):
-        while True:
-            try:
-                near, _ = listener.accept()
-            except OSError:
-                return
-            try:
-                far = socket.create_connection(self.target, 5)
-            except OSError:
-                near.close()
-                continue
-            with self.lock:
-                self.pairs.add((near, far))
-            threading.Thread(target=self.carry, args=(near, far), daemon=True).start()
-
-    def carry(self, near, far):
-        back = threading.Thread(target=self.pump, args=(far, near), daemon=True)
-        back.start()
-        self.pump(near, far)
-        back.join()
-        near.close()
-        far.close()
-
-    @classmethod
-    def pump(cls, source, sink):
-        try:
-            while data := source.recv(65536):
-                sink.sendall(data)
-        except OSError:
-            pass
-        cls.end(source, sink)
-
-    @staticmethod
-    def end(*ends):
-        for one in ends:
-            try:
-                one.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-
-    def cut(self):
-        self.end(self.listener)
-        self.listener.close()
-        with self.lock:
-            pairs, self.pairs = self.pairs, set()
-        for pair in pairs:
-            self.end(*pair)
 
 
 class Sequenced(warren.WarrenTest):
@@ -290,7 +222,7 @@ class Cut(Sequenced):
         if not self.broker:
             return
         parts = urllib.parse.urlsplit(self.broker.url)
-        self.proxy = Proxy(parts.hostname, parts.port)
+        self.proxy = services.Wire(parts.port)
         self.addCleanup(self.proxy.cut)
         self.lone = self.start_node(settings={"amqp.url": self.broker.url.replace(f":{parts.port}/", f":{self.proxy.port}/")})
 

@@ -82,7 +82,7 @@ class Wire:
         with self.lock:
             listener, self.listener = self.listener, None
             ends, self.ends = self.ends, []
-        for end in [listener, *ends]:
+        for end in [listener, *ends] if listener else []:
             try:
                 end.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits for it, which closes it
             except OSError:
