@@ -10,7 +10,7 @@
 #include <string.h>
 
 static const struct ctl_command *const commands[] = {
-    &ctl_nodes, &ctl_bindings, &ctl_queues, &ctl_room, &ctl_user, &ctl_publish, &ctl_doctor, &ctl_config,
+    &ctl_nodes, &ctl_bindings, &ctl_queues, &ctl_room, &ctl_user, &ctl_publish, &ctl_doctor, &ctl_config, &ctl_reload,
 };
 
 static void print_usage(FILE *out)

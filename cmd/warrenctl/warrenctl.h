@@ -22,8 +22,8 @@ struct ctl_command {
     int (*run)(const struct ctl_context *context);
 };
 
-extern const struct ctl_command ctl_bindings, ctl_config, ctl_doctor, ctl_nodes, ctl_publish, ctl_queues, ctl_room,
-    ctl_user;
+extern const struct ctl_command ctl_bindings, ctl_config, ctl_doctor, ctl_nodes, ctl_publish, ctl_queues, ctl_reload,
+    ctl_room, ctl_user;
 
 /* request.c */
 /**

@@ -100,22 +100,6 @@ static int parse_arguments(int argc, char **argv, struct arguments *a)
     return 0;
 }
 
-static int load(struct server_settings *settings, const struct arguments *a, struct buffer *errors)
-{
-    struct config *config = server_settings_config(settings);
-    int result = 0, first = 0;
-
-    if (a->config_path)
-        first = config_load_file(config, a->config_path, errors);
-    result = config_load_environment(config, environ, errors);
-    first = first ? first : result;
-    for (size_t i = 0; i < a->assignment_count; i++) {
-        result = config_load_assignment(config, a->assignments[i], errors);
-        first = first ? first : result;
-    }
-    return first ? first : server_settings_finish(settings, a->standalone, errors);
-}
-
 static int print_config(struct server_settings *settings)
 {
     struct buffer out = {0};
@@ -139,13 +123,13 @@ static int run_doctor(struct server_settings *settings, bool standalone)
     return failed ? 1 : 0;
 }
 
-static int run_node(struct server_settings *settings, bool standalone, struct buffer *errors)
+static int run_node(struct server_settings *settings, const struct server_sources *sources, struct buffer *errors)
 {
     struct server *server = NULL;
     int result;
 
     log_install_crash_handler();
-    result = server_new(settings, standalone, errors, &server);
+    result = server_new(settings, sources, errors, &server);
     if (!result)
         result = server_run(server, errors);
     server_free(server);
@@ -177,12 +161,19 @@ int main(int argc, char **argv)
     struct server_settings *settings = NULL;
     struct buffer errors = BUFFER_WITH_LIMIT(1 << 20);
     int result = parse_arguments(argc, argv, &arguments), code;
+    const struct server_sources sources = {
+        .path = arguments.config_path,
+        .environment = environ,
+        .assignments = arguments.assignments,
+        .assignment_count = arguments.assignment_count,
+        .standalone = arguments.standalone,
+    };
 
     if (result)
         return result - 1;
     result = server_settings_new(&settings);
     if (!result)
-        result = load(settings, &arguments, &errors);
+        result = server_settings_load(settings, &sources, &errors);
     if (result) {
         code = report(result, &errors);
     } else if (arguments.check) {
@@ -192,7 +183,7 @@ int main(int argc, char **argv)
     } else if (arguments.doctor) {
         code = run_doctor(settings, arguments.standalone);
     } else {
-        result = run_node(settings, arguments.standalone, &errors);
+        result = run_node(settings, &sources, &errors);
         code = report(result, &errors);
     }
     server_settings_free(settings);

@@ -104,7 +104,7 @@ void api_dispatch(struct api *a, const struct http_message *message, struct api_
 {
     bool is_read = slice_equal_text(message->method, "GET") || slice_equal_text(message->method, "HEAD");
     const struct api_page *page = find_page(a, message->path);
-    const char *allow = page ? "GET, HEAD" : NULL;
+    const char *allow = !page ? NULL : page->is_order ? "POST" : "GET, HEAD";
     struct slice name;
 
     if (!is_read && http_message_header_count(message, "Origin") > 0) {
@@ -121,7 +121,7 @@ void api_dispatch(struct api *a, const struct http_message *message, struct api_
         }
         allow = strcmp(routes[i].method, "GET") == 0 ? "GET, HEAD" : routes[i].method;
     }
-    if (is_read && page)
+    if (page && (page->is_order ? slice_equal_text(message->method, "POST") : is_read))
         page->produce(a->environment.userdata, reply);
     else if (allow)
         api_reply_full(

@@ -36,8 +36,9 @@ void api_reply_error(struct api_reply *r, unsigned status, const char *code, con
 
 /** A page that the server produces. */
 struct api_page {
-    const char *path; /* exact, GET */
+    const char *path; /* exact */
     void (*produce)(void *userdata, struct api_reply *reply);
+    bool is_order; /* POST: it does something; else GET */
 };
 
 struct api_environment {

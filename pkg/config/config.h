@@ -94,6 +94,26 @@ int config_finish(struct config *c, struct buffer *errors) base_must_check;
 /** After config_finish(): the sections of a family in file order; NULL beyond the last. Borrowed. */
 const void *config_family_at(const struct config *c, const char *prefix, size_t index, const char **ret_name);
 
+/** One option that two configurations do not agree in. */
+struct config_change {
+    struct slice key;           /* "limits.connections"; of a whole section that one side lacks "[route.chat]" */
+    struct slice before, after; /* as they may be shown; not set: the side that lacks the section */
+    bool reloadable;            /* by its row */
+};
+/** Borrows what @change points to, until it returns. */
+typedef void config_change_fn(void *userdata, const struct config_change *change);
+
+/** Tells each difference between two finished configurations of the same tables. 0, -ENOMEM. */
+int config_compare(const struct config *before, const struct config *after, config_change_fn *callee,
+                   void *userdata) base_must_check;
+/**
+ * config_adopt() - take over what a newer configuration says of reloadable options
+ *
+ * Their members in the structs of @c's tables get the new values, and those of @from's the old ones, to be freed with
+ * them. So such a member is read only by the thread that adopts; others get copies. Cannot fail.
+ */
+void config_adopt(struct config *c, struct config *from);
+
 /** A documented sample file: every option with help, type, bounds and default, commented out unless it was set. */
 void config_write_sample(const struct config *c, struct buffer *out);
 /** {"options":[{"key","value","source","default","reloadable","help"}…]}; secrets are masked. */

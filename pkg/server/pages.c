@@ -16,9 +16,7 @@ static void config_page(void *userdata, struct api_reply *reply)
 }
 
 const struct api_page server_pages[] = {
-    {"/v1/config", config_page},
-    {"/v1/doctor", server_doctor_page},
-    {"/v1/bindings", server_bindings_page},
-    {"/v1/queues", server_queues_page},
-    {NULL, NULL},
+    {"/v1/config", config_page},        {"/v1/config/reload", server_reload_page, .is_order = true},
+    {"/v1/doctor", server_doctor_page}, {"/v1/bindings", server_bindings_page},
+    {"/v1/queues", server_queues_page}, {NULL, NULL},
 };

@@ -58,7 +58,7 @@ bool server_is_alive(void *userdata, char reason[128])
     return false;
 }
 
-enum { SERVER_INFO, SERVER_READY, SERVER_CPU, SERVER_METRICS };
+enum { SERVER_INFO, SERVER_READY, SERVER_CPU, SERVER_RELOADED, SERVER_NOT_RELOADED, SERVER_METRICS };
 
 static const struct metrics_row rows[SERVER_METRICS] = {
     [SERVER_INFO] = {.name = "warren_info",
@@ -70,7 +70,20 @@ static const struct metrics_row rows[SERVER_METRICS] = {
                     .type = METRICS_COUNTER,
                     .help = "CPU time of the process, user and system.",
                     .scale = 1e-6},
+    [SERVER_RELOADED] = {.name = "warren_reloads_total",
+                         .type = METRICS_COUNTER,
+                         .help = "Times the configuration was read again.",
+                         .labels = "result=\"ok\""},
+    [SERVER_NOT_RELOADED] = {.name = "warren_reloads_total",
+                             .type = METRICS_COUNTER,
+                             .help = "Times the configuration was read again.",
+                             .labels = "result=\"bad\""},
 };
+
+void server_count_reload(struct server *s, bool good)
+{
+    metrics_add(s->cells, good ? SERVER_RELOADED : SERVER_NOT_RELOADED, 1);
+}
 
 int server_metrics_init(struct server *s)
 {

@@ -138,7 +138,8 @@ static int build(struct server *s, struct buffer *errors)
     return result ? result : build_front(s, errors);
 }
 
-int server_new(struct server_settings *settings, bool standalone, struct buffer *errors, struct server **ret_server)
+int server_new(struct server_settings *settings, const struct server_sources *sources, struct buffer *errors,
+               struct server **ret_server)
 {
     struct server *s = calloc(1, sizeof(*s));
     int result;
@@ -146,7 +147,8 @@ int server_new(struct server_settings *settings, bool standalone, struct buffer 
     if (!s)
         return -ENOMEM;
     s->settings = settings;
-    s->is_standalone = standalone;
+    s->sources = sources;
+    s->is_standalone = sources->standalone;
     s->started_ms = clock_realtime_ms();
     list_init(&s->management_reads);
     log_set_level((enum log_level)settings->server.log_level);
@@ -207,6 +209,11 @@ static void on_end_signal(void *userdata, int signal_number)
     gateway_shutdown(s->gateway, (uint64_t)s->settings->server.shutdown_spread_ms, on_gateway_down, s);
 }
 
+static void on_reload_signal(void *userdata, int signal_number base_unused)
+{
+    (void)server_reload(userdata, NULL, NULL); /* it has said what came of it */
+}
+
 static void on_watchdog(void *userdata)
 {
     struct server *s = userdata;
@@ -225,6 +232,8 @@ static int watch_signals(struct server *s)
 
     if (!result)
         result = loop_signal_new(s->main_loop, SIGINT, on_end_signal, s, &s->signals[1]);
+    if (!result)
+        result = loop_signal_new(s->main_loop, SIGHUP, on_reload_signal, s, &s->signals[2]);
     return result;
 }
 

@@ -17,6 +17,18 @@ struct server_settings;
 int server_settings_new(struct server_settings **ret_settings) base_must_check;
 /** To load the file, the environment and assignments into. */
 struct config *server_settings_config(struct server_settings *s);
+/** Where a configuration comes from, in rising precedence; borrowed for the life of what is made of it. */
+struct server_sources {
+    const char *path; /* of the file; NULL: none */
+    char *const *environment;
+    const char *const *assignments; /* section.key=value */
+    size_t assignment_count;
+    bool standalone;
+};
+
+/** Loads all sources, and server_settings_finish(). Results as there; all errors of all sources are told. */
+int server_settings_load(struct server_settings *s, const struct server_sources *sources,
+                         struct buffer *errors) base_must_check;
 /** config_finish(), and what must agree between packages. 0; CONFIG_E_INVALID with sentences in @errors; -ENOMEM. */
 int server_settings_finish(struct server_settings *s, bool standalone, struct buffer *errors) base_must_check;
 /** What else would keep a node from being built, as far as it can be told without broker, store and network. Results as
@@ -25,12 +37,12 @@ int server_settings_check(const struct server_settings *s, struct buffer *errors
 /** Accepts NULL, returns NULL. */
 struct server_settings *server_settings_free(struct server_settings *s);
 
-/** Builds a node: addresses determined, sockets not bound yet. Borrows @settings. 0; CONFIG_E_INVALID with sentences in
- * @errors; negative. */
-int server_new(struct server_settings *settings, bool standalone, struct buffer *errors,
+/** Builds a node: addresses determined, sockets not bound yet. Borrows @settings, and @sources to load them again. 0;
+ * CONFIG_E_INVALID with sentences in @errors; negative. */
+int server_new(struct server_settings *settings, const struct server_sources *sources, struct buffer *errors,
                struct server **ret_server) base_must_check;
-/** Binds, starts everything, and runs until SIGTERM or SIGINT; a second signal ends at once. Return: 0 after a clean
- * end; else as server_new(). */
+/** Binds, starts everything, and runs until SIGTERM or SIGINT; a second signal ends at once. SIGHUP reloads. Return: 0
+ * after a clean end; else as server_new(). */
 int server_run(struct server *s, struct buffer *errors) base_must_check;
 struct server *server_free(struct server *s);
 

@@ -40,6 +40,7 @@ struct server_doctor_run;
 
 struct server {
     struct server_settings *settings;
+    const struct server_sources *sources;
     bool is_standalone;
     char node[SERVER_NODE_ID_SIZE];
     uint64_t incarnation;
@@ -83,8 +84,19 @@ bool server_is_ready(void *userdata, char reason[128]);
 bool server_is_alive(void *userdata, char reason[128]);
 /** Brings the gauges that others own up to date, for GET /metrics. */
 void server_before_metrics(void *userdata);
+void server_count_reload(struct server *s, bool good);
 /** Registers the server's metrics. 0, -ENOMEM. */
 int server_metrics_init(struct server *s) base_must_check;
+
+/* reload.c */
+/**
+ * server_reload() - read all sources again, and do what may be done without a restart
+ *
+ * Logs each change, old and new value, or what is wrong; then nothing has changed. @tell may be NULL. Thread: main.
+ * Return: 0; CONFIG_E_INVALID; -ENOMEM; -EBUSY when the node is ending.
+ */
+int server_reload(struct server *s, config_change_fn *tell, void *userdata);
+void server_reload_page(void *userdata, struct api_reply *reply);
 
 /* pages.c */
 extern const struct api_page server_pages[];

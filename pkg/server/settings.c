@@ -140,6 +140,21 @@ int server_settings_finish(struct server_settings *s, bool standalone base_unuse
     return check_together(s, errors);
 }
 
+int server_settings_load(struct server_settings *s, const struct server_sources *sources, struct buffer *errors)
+{
+    int result = 0, first = 0;
+
+    if (sources->path)
+        first = config_load_file(s->config, sources->path, errors);
+    result = config_load_environment(s->config, sources->environment, errors);
+    first = first ? first : result;
+    for (size_t i = 0; i < sources->assignment_count; i++) {
+        result = config_load_assignment(s->config, sources->assignments[i], errors);
+        first = first ? first : result;
+    }
+    return first ? first : server_settings_finish(s, sources->standalone, errors);
+}
+
 int server_settings_check(const struct server_settings *s, struct buffer *errors)
 {
     int gateway = gateway_config_check(&s->gateway, s->config, errors);
