@@ -103,7 +103,8 @@ static void connection_log_end(struct gateway_connection *c, const char *detail)
     if (!log_is_enabled(level) || (level == LOG_WARNING && !log_limit_pass(&c->worker->end_limit, now_ms, &suppressed)))
         return;
     memcpy(&peer.storage, &c->peer, sizeof(c->peer));
-    log_event(level, "connection ended", LOG_SLICE("session", c->has_session ? hub_session_id(&c->session) : SLICE_LITERAL("-")),
+    log_event(level, "connection ended",
+              LOG_SLICE("session", c->has_session ? hub_session_id(&c->session) : SLICE_LITERAL("-")),
               LOG_SLICE("user", c->has_session ? hub_session_user(&c->session) : SLICE_LITERAL("-")),
               LOG_TEXT("peer", net_address_format(&peer, true, address)),
               LOG_TEXT("reason", gateway_reason_word(reason)),
