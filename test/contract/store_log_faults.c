@@ -410,7 +410,7 @@ static void test_out_of_memory(void **state)
     assert_int_equal(count_results(&many, STORE_E_UNAVAILABLE), MANY);
     assert_non_null(strstr(status_of(f).detail, "OOM"));
     assert_int_equal(world_log_read(&f->ws, "a", none, 10, 1000, false, &log), 0);
-    assert_int_equal(log.count, 1); /* reading goes on, and nothing of it was written */
+    assert_int_equal(log.count, 1);                          /* reading goes on, and nothing of it was written */
     assert_int_equal(world_lease(&f->ws, NODE, 1, 5000), 0); /* and the node does not look dead */
     tell(f, "CLIENT KILL TYPE normal SKIPME yes");
     world_until_down(&f->ws);

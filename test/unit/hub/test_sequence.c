@@ -457,7 +457,7 @@ static void test_since(void **state base_unused)
     struct world w;
     uint64_t epoch;
     size_t reads;
-    char text[8];
+    char text[16];
 
     open_world(&w);
     client_open(&a, &w, 0, "a", "42");
