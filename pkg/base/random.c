@@ -53,12 +53,11 @@ void id_generate(char ret_text[ID_TEXT_SIZE + 1])
 {
     static const char digits[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
     uint64_t now = (uint64_t)clock_realtime_ms();
-    uint64_t high, low;
-    uint16_t random_high;
+    uint64_t high, low, random[2];
 
-    random_bytes(&random_high, sizeof(random_high));
-    low = random_uint64();
-    high = now << 16 | random_high;
+    random_bytes(random, sizeof(random)); /* one call for both */
+    low = random[0];
+    high = now << 16 | (random[1] & 0xffff);
     ret_text[ID_TEXT_SIZE] = '\0';
     for (size_t i = ID_TEXT_SIZE; i-- > 0;) {
         ret_text[i] = digits[low & 31];

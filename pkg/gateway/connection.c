@@ -61,13 +61,17 @@ void gateway_connection_set_state(struct gateway_connection *c, enum gateway_sta
         break;
     case GATEWAY_STATE_OPENING:
         atomic_fetch_add_explicit(&c->worker->gateway->newcomers, 1, memory_order_relaxed);
+        /* The answer to the request leaves with the session's first frame: one packet, one wake-up of the client. */
+        net_stream_cork(&c->stream);
         loop_deadline_start(l, &c->deadline, (uint64_t)config->handshake_timeout_ms);
         break;
     case GATEWAY_STATE_OPEN:
+        net_stream_uncork(&c->stream);
         c->opened_ms = c->last_input_ms = loop_now_ms(l);
         connection_heartbeat(c);
         break;
     case GATEWAY_STATE_CLOSING:
+        net_stream_uncork(&c->stream);
         loop_deadline_start(l, &c->deadline, (uint64_t)config->close_timeout_ms);
         break;
     case GATEWAY_STATE_ENDING:

@@ -15,8 +15,8 @@
  * until the peer ends as well, for a bounded time. A peer that did not read fast enough is reset instead, so that the
  * kernel does not keep its output.
  *
- * A paused stream with nothing to write is not watched at all: it learns of its peer's end when it reads or writes
- * again.
+ * A paused stream that was disturbed once and has nothing to write is not watched at all: it learns of its peer's end
+ * when it reads or writes again.
  */
 #include "net/net_internal.h"
 
@@ -103,6 +103,12 @@ static void stream_set_state(struct net_stream *s, enum stream_state state)
     }
 }
 
+/** Most pauses are over before anything comes: a paused stream stays watched until it was disturbed once. */
+static bool is_read_wanted(const struct net_stream *s)
+{
+    return !s->paused || (!s->met_paused && (s->io.wanted & LOOP_IO_READ));
+}
+
 static void stream_wait(struct net_stream *s)
 {
     unsigned events = 0;
@@ -115,7 +121,7 @@ static void stream_wait(struct net_stream *s)
         events = s->want_write ? LOOP_IO_WRITE : LOOP_IO_READ;
         break;
     case STREAM_OPEN:
-        events = (s->paused ? 0 : LOOP_IO_READ) | (s->want_write ? LOOP_IO_WRITE : 0);
+        events = (is_read_wanted(s) ? LOOP_IO_READ : 0) | (s->want_write ? LOOP_IO_WRITE : 0);
         break;
     case STREAM_CLOSING:
         events = s->want_write ? LOOP_IO_WRITE : 0;
@@ -483,6 +489,8 @@ static void stream_on_io(void *userdata, unsigned events)
             s->want_write = false;
             net_loop_schedule(s->owner, s);
         }
+        if (s->paused && (events & LOOP_IO_READ))
+            s->met_paused = true;
         /* OpenSSL may have waited for writability in order to read. */
         if ((events & LOOP_IO_READ) || s->ssl)
             stream_read(s);
@@ -522,7 +530,7 @@ void net_stream_turn(struct net_stream *s)
         stream_tell_slow(s);
     if (s->state == STREAM_OPEN && !s->paused && s->held)
         stream_offer_held(s);
-    if ((s->state == STREAM_OPEN || s->state == STREAM_CLOSING) && !s->want_write)
+    if (((s->state == STREAM_OPEN && !s->corked) || s->state == STREAM_CLOSING) && !s->want_write)
         net_stream_flush(s);
     if (s->state == STREAM_CLOSING && !s->want_write && net_queue_count(s) == 0)
         stream_shutdown(s);
@@ -661,11 +669,26 @@ int net_stream_send_bytes(struct net_stream *s, struct slice bytes)
     return result;
 }
 
+void net_stream_cork(struct net_stream *s)
+{
+    s->corked = true;
+}
+
+void net_stream_uncork(struct net_stream *s)
+{
+    if (!s->corked)
+        return;
+    s->corked = false;
+    if (s->state == STREAM_OPEN && net_queue_count(s) > 0)
+        net_loop_schedule(s->owner, s);
+}
+
 void net_stream_pause(struct net_stream *s)
 {
     if (s->paused)
         return;
     s->paused = true;
+    s->met_paused = false;
     stream_wait(s);
 }
 

@@ -31,8 +31,8 @@
  * may free the memory. A close first shuts the sending side and waits, at most two seconds, for the peer to end as
  * well, so that a reset cannot destroy what was just sent. When the peer ends, what is still queued is dropped.
  *
- * TLS writes with write(2): a process that uses it ignores SIGPIPE. A paused stream with nothing to write is not
- * watched and does not learn of its peer's end. Thread: its loop's.
+ * TLS writes with write(2): a process that uses it ignores SIGPIPE. A paused stream with nothing to write may not learn
+ * of its peer's end. Thread: its loop's.
  */
 struct net_stream;
 struct net_loop;
@@ -130,6 +130,8 @@ struct net_stream {
     uint8_t state;       /* see stream.c */
     uint8_t end;         /* enum net_end, once ending */
     uint8_t slow;        /* enum net_slow */
+    bool corked : 1;     /* by the owner */
+    bool met_paused : 1; /* input was met since it was paused */
     bool slow_told : 1;  /* on_slow was called */
     bool paused : 1;     /* by the owner */
     bool want_write : 1; /* the kernel or TLS asked for it */
@@ -195,6 +197,9 @@ int net_stream_send(struct net_stream *s, struct net_frame *frame);
 /** The same from bytes, copied. */
 int net_stream_send_bytes(struct net_stream *s, struct slice bytes);
 
+/** What is queued waits for net_stream_uncork(), or for a close, so that it leaves together with what comes soon. */
+void net_stream_cork(struct net_stream *s);
+void net_stream_uncork(struct net_stream *s);
 void net_stream_pause(struct net_stream *s);
 /** Held bytes are offered again at the end of this turn. */
 void net_stream_resume(struct net_stream *s);
