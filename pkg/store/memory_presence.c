@@ -318,8 +318,7 @@ void memory_user_read_run(struct memory_store *s, struct store_user_read *r)
     }
     if (user && is_leased(s))
         count = user_list(s, user, sessions);
-    r->done(r, 0, sessions, count);
-    user = table_find(&s->users, r->user);
+    r->done(r, 0, sessions, count); /* @r may be gone now; the user is not, for requests only queue what they change */
     if (user)
         user_expire(s, user);
 }

@@ -83,29 +83,8 @@ class Order(Sequenced):
             self.assertEqual([m["data"] for m in await self.messages(client, 2)], ["once", "end"])
 
 
-class Since(Sequenced):
-    async def test_on_another_node_exactly_what_was_missed(self):
-        alice = await self.listener(self.nodes[0], "lobby", "alice")
-        bob = await self.listener(self.nodes[1], "lobby", "bob")
-        await alice.request(op="send", room="lobby", data=0)
-        last = (await self.messages(bob, 1))[0]
-        await bob.close()
-        for n in range(1, 150):
-            await alice.send({"op": "send", "room": "lobby", "data": n})
-        await self.messages(alice, 150)
-        for node in self.nodes:  # where there are listeners, where there were, and where there never were
-            bob = await self.listener(node, "lobby", "bob", (last["epoch"], last["offset"]))
-            state = self.state(bob, "room:lobby")
-            self.assertEqual((state["recovered"], state["offset"]), (True, 150))
-            missed = await self.messages(bob, 149)
-            self.assert_contiguous(missed, 2)
-            self.assertEqual([m["data"] for m in missed], list(range(1, 150)))
-            again = await self.client(f"{node.ws}/ws?user=carol")
-            ok = (await again.request(op="join", room="lobby", since={"epoch": last["epoch"], "offset": 148}))["ok"]
-            self.assertEqual((ok["recovered"], ok["offset"]), (True, 150))
-            self.assert_contiguous(await self.messages(again, 2), 149)
-            await bob.close()
-            await again.close()
+class Rejoin(Sequenced):
+    settings = {"channel.long.match": "room:*", "channel.long.log_length": "50000", "channel.long.log_bytes": "64m"}
 
     async def test_rejoining_under_traffic_misses_and_doubles_nothing(self):
         alice = await self.listener(self.nodes[0], "lobby", "alice")
@@ -135,10 +114,41 @@ class Since(Sequenced):
                 await client.close()
             return count
 
-        task = asyncio.create_task(stream())
+        async def listen():  # who does not read what he says himself would be held up by it
+            while True:
+                await alice.receive(timeout=60)
+
+        task, reader = asyncio.create_task(stream()), asyncio.create_task(listen())
         await asyncio.gather(*[wander(seed) for seed in range(6)])
         stop.set()
         await task
+        reader.cancel()
+        await asyncio.gather(reader, return_exceptions=True)
+
+
+class Since(Sequenced):
+    async def test_on_another_node_exactly_what_was_missed(self):
+        alice = await self.listener(self.nodes[0], "lobby", "alice")
+        bob = await self.listener(self.nodes[1], "lobby", "bob")
+        await alice.request(op="send", room="lobby", data=0)
+        last = (await self.messages(bob, 1))[0]
+        await bob.close()
+        for n in range(1, 150):
+            await alice.send({"op": "send", "room": "lobby", "data": n})
+        await self.messages(alice, 150)
+        for node in self.nodes:  # where there are listeners, where there were, and where there never were
+            bob = await self.listener(node, "lobby", "bob", (last["epoch"], last["offset"]))
+            state = self.state(bob, "room:lobby")
+            self.assertEqual((state["recovered"], state["offset"]), (True, 150))
+            missed = await self.messages(bob, 149)
+            self.assert_contiguous(missed, 2)
+            self.assertEqual([m["data"] for m in missed], list(range(1, 150)))
+            again = await self.client(f"{node.ws}/ws?user=carol")
+            ok = (await again.request(op="join", room="lobby", since={"epoch": last["epoch"], "offset": 148}))["ok"]
+            self.assertEqual((ok["recovered"], ok["offset"]), (True, 150))
+            self.assert_contiguous(await self.messages(again, 2), 149)
+            await bob.close()
+            await again.close()
 
     async def test_an_inbox_keeps_what_came_meanwhile(self):
         alice = await self.listener(self.nodes[0], "lobby", "alice")
