@@ -262,6 +262,87 @@ class Cut(Sequenced):
         self.assertEqual([m["id"] for m in delivered[0]], [m["id"] for m in delivered[1]])
 
 
+class Broker(Sequenced):
+    """A broker of our own that dies, freezes and blocks under a steady stream of numbered lines."""
+
+    settings = {"amqp.heartbeat": "2s"}
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.services = None
+        if warren.AMQP_URL:
+            cls.services = services.Services()
+            cls.addClassCleanup(cls.services.stop)
+
+    def setUp(self):
+        if not self.services:
+            self.skipTest("no broker and store in the environment; run scripts/test")
+        self.addCleanup(self.services.heal)
+        urls = (self.services.amqp_url, self.services.management_url, self.services.redis_url)
+        self.addCleanup(self.set_urls, warren.AMQP_URL, warren.MANAGEMENT_URL, warren.REDIS_URL)
+        self.set_urls(*urls)
+        super().setUp()
+
+    @staticmethod
+    def set_urls(*urls):
+        warren.AMQP_URL, warren.MANAGEMENT_URL, warren.REDIS_URL = urls
+
+    async def stream_through(self, fault, mend):
+        """Three senders on three nodes go on while something is broken; everybody hears all of it, soon."""
+        clients = [await self.listener(node, "lobby", f"user-{i}") for i, node in enumerate(self.nodes)]
+        counts, slow, stop = [0, 0, 0], [], asyncio.Event()
+
+        async def send(i):
+            while not stop.is_set():
+                began = time.monotonic()
+                answer = await clients[i].request(op="send", room="lobby", data=[i, counts[i]])
+                self.assertIn("ok", answer)
+                if time.monotonic() - began > 5:
+                    slow.append(time.monotonic() - began)
+                counts[i] += 1
+                await asyncio.sleep(0.02)
+
+        async def pause(seconds):
+            await asyncio.sleep(seconds)
+            for task in tasks:
+                if task.done():
+                    task.result()
+
+        tasks = [asyncio.create_task(send(i)) for i in range(3)]
+        await pause(1)
+        await asyncio.to_thread(fault)
+        await pause(6)
+        before = sum(counts)
+        await pause(3)
+        self.assertGreater(sum(counts), before, "sending goes on")
+        await asyncio.to_thread(mend)
+        await pause(2)
+        stop.set()
+        await asyncio.gather(*tasks)
+        self.assertEqual(slow, [])
+        total = sum(counts)
+        heard = [await self.messages(client, total, timeout=15) for client in clients]
+        for messages in heard:
+            self.assert_contiguous(messages, 1)
+            self.assertEqual([m["id"] for m in messages], [m["id"] for m in heard[0]])
+        for node in self.nodes:
+            await asyncio.to_thread(node.wait_ready)
+        await clients[0].request(op="send", room="lobby", data="end")
+        for client in clients:
+            self.assertEqual([m["offset"] for m in await self.messages(client, 1)], [total + 1])
+
+    async def test_killed_and_started(self):
+        await self.stream_through(lambda: self.services.kill("rabbitmq"), lambda: self.services.start("rabbitmq"))
+
+    async def test_frozen(self):
+        await self.stream_through(lambda: self.services.freeze("rabbitmq"), lambda: self.services.thaw("rabbitmq"))
+
+    async def test_blocked(self):
+        await self.stream_through(lambda: self.services.rabbitmqctl("set_vm_memory_high_watermark", "absolute", "1MB"),
+                                  lambda: self.services.rabbitmqctl("set_vm_memory_high_watermark", "0.6"))
+
+
 class Redis:
     """A Redis of our own, to be ended and begun again."""
 
