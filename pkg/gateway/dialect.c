@@ -69,6 +69,9 @@ void gateway_dialect_refusal(struct gateway_connection *c, struct slice id, int 
     case HUB_E_TOO_LARGE:
         gateway_dialect_error(c, id, PROTO_ERROR_TOO_LARGE, SLICE_LITERAL("the data is above the limit"), 0);
         break;
+    case HUB_E_NO_LOG:
+        gateway_dialect_error(c, id, PROTO_ERROR_BAD_REQUEST, SLICE_LITERAL("this channel keeps no log"), 0);
+        break;
     default:
         gateway_dialect_error(c, id, PROTO_ERROR_INTERNAL, SLICE_LITERAL("this failed on our side"), 0);
     }
@@ -142,6 +145,25 @@ static int op_online(struct gateway_connection *c, const struct proto_op *op)
                               op->id);
 }
 
+static int op_history(struct gateway_connection *c, const struct proto_op *op)
+{
+    const struct hub_since before = {op->has_before, op->before.epoch, op->before.offset};
+
+    return hub_session_history(&c->session, op->room, op->limit, &before, op->id);
+}
+
+static int op_ack(struct gateway_connection *c, const struct proto_op *op)
+{
+    struct slice user;
+
+    if (channel_parse(op->channel, &user) != CHANNEL_KIND_USER || !slice_equal(user, hub_session_user(&c->session))) {
+        gateway_dialect_error(c, op->id, PROTO_ERROR_FORBIDDEN,
+                              SLICE_LITERAL("only the session's own inbox can be acknowledged"), 0);
+        return 0;
+    }
+    return hub_session_ack(&c->session, op->epoch, op->offset, op->id);
+}
+
 static void do_op(struct gateway_connection *c, const struct proto_op *op)
 {
     int result = 0;
@@ -160,6 +182,12 @@ static void do_op(struct gateway_connection *c, const struct proto_op *op)
         break;
     case PROTO_OP_ONLINE:
         result = op_online(c, op);
+        break;
+    case PROTO_OP_HISTORY:
+        result = op_history(c, op);
+        break;
+    case PROTO_OP_ACK:
+        result = op_ack(c, op);
         break;
     case PROTO_OP_PING:
         tell_ok(c, op->id);

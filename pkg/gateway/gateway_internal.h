@@ -67,7 +67,7 @@ enum gateway_metric {
         GATEWAY_METRIC_ENDED,
     GATEWAY_METRIC_ERRORS = GATEWAY_METRIC_ENDED + GATEWAY_REASONS,
     GATEWAY_METRIC_OPS = GATEWAY_METRIC_ERRORS + PROTO_ERROR_INTERNAL + 1,
-    GATEWAY_METRICS = GATEWAY_METRIC_OPS + PROTO_OP_PING + 1,
+    GATEWAY_METRICS = GATEWAY_METRIC_OPS + PROTO_OPS,
 };
 extern const struct metrics_row gateway_metrics_rows[GATEWAY_METRICS];
 /** The row that counts refusals with @status. */

@@ -63,6 +63,8 @@ const struct metrics_row gateway_metrics_rows[GATEWAY_METRICS] = {
     OPERATION_ROW(WHISPER, "whisper")
     OPERATION_ROW(ONLINE, "online")
     OPERATION_ROW(PING, "ping")
+    OPERATION_ROW(HISTORY, "history")
+    OPERATION_ROW(ACK, "ack")
 };
 /* clang-format on */
 

@@ -183,6 +183,39 @@ static void on_online(struct hub_session *s, struct slice tag, int result, uint6
     go_on(c);
 }
 
+static void on_history(struct hub_session *s, struct slice tag, int result, struct message *const *messages,
+                       size_t count, bool has_more)
+{
+    struct gateway_connection *c = connection_of(s);
+
+    if (result != 0) {
+        gateway_dialect_refusal(c, tag, result);
+    } else if (tag.size > 0) {
+        const struct proto_event event = {
+            .kind = PROTO_EVENT_OK_HISTORY,
+            .id = tag,
+            .history = {.messages = messages, .count = count, .has_more = has_more},
+        };
+
+        gateway_dialect_tell(c, &event);
+    }
+    go_on(c);
+}
+
+static void on_acked(struct hub_session *s, struct slice tag, int result)
+{
+    struct gateway_connection *c = connection_of(s);
+
+    if (result != 0) {
+        gateway_dialect_refusal(c, tag, result);
+    } else if (tag.size > 0) {
+        const struct proto_event event = {.kind = PROTO_EVENT_OK, .id = tag};
+
+        gateway_dialect_tell(c, &event);
+    }
+    go_on(c);
+}
+
 static const struct hub_sink_ops sink_ops = {
     .on_open = on_open,
     .on_message = on_message,
@@ -190,6 +223,8 @@ static const struct hub_sink_ops sink_ops = {
     .on_joined = on_joined,
     .on_sent = on_sent,
     .on_online = on_online,
+    .on_history = on_history,
+    .on_acked = on_acked,
 };
 
 const struct hub_port_ops gateway_port_ops = {.fan_done = fan_done};

@@ -170,6 +170,8 @@ enum hub_request_kind {
     HUB_REQUEST_ROOM,
     HUB_REQUEST_USER,
     HUB_REQUEST_NODES,
+    HUB_REQUEST_HISTORY,
+    HUB_REQUEST_ACK,
 };
 
 /** struct hub_join - a request's waiting for one of its channels; the hub's, then with the answer the port's */
@@ -231,6 +233,17 @@ struct hub_request {
             void (*done)(void *userdata, int result, uint64_t count, const struct slice *users, size_t user_count,
                          struct slice next);
         } room;
+        struct {
+            struct store_log_read read; /* the channel's name is @text */
+            struct hub_since before;
+            uint64_t limit;
+            struct message **messages;
+            size_t count;
+            bool has_more;
+        } history;
+        struct {
+            struct store_ack_put put; /* the inbox's name is @text */
+        } ack;
         struct {
             struct store_user_read read;
             struct store_session *sessions; /* one allocation with the texts */
@@ -471,6 +484,10 @@ void hub_publish_handle(struct hub *h, struct hub_request *r);
 /** The deterministic id of what a sender publishes under a key. */
 void hub_publish_key_id(struct slice channel, struct slice from, struct slice key, struct buffer *out);
 void hub_query_handle(struct hub *h, struct hub_request *r);
+
+/* ---- history.c ---- */
+
+void hub_history_handle(struct hub *h, struct hub_request *r);
 
 /* ---- requests (session.c has the port's side) ---- */
 

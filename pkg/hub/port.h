@@ -23,6 +23,7 @@ enum hub_result {
     HUB_E_NOT_JOINED = 3,
     HUB_E_QUOTA = 4,     /* too many rooms, sessions or channels */
     HUB_E_TOO_LARGE = 5, /* data above limits.message_bytes */
+    HUB_E_NO_LOG = 6,    /* the channel is not sequenced */
 };
 
 /** Encoded forms that a message may have on one loop; the gateway numbers them. */
@@ -76,6 +77,10 @@ struct hub_sink_ops {
     /** A page of who is in a room, sorted by bytes; @next not set: it was the last. */
     void (*on_online)(struct hub_session *s, struct slice tag, int result, uint64_t count, const struct slice *users,
                       size_t user_count, struct slice next);
+    /** A page of a room's log, oldest first; @has_more: there are older ones than the first. */
+    void (*on_history)(struct hub_session *s, struct slice tag, int result, struct message *const *messages,
+                       size_t count, bool has_more);
+    void (*on_acked)(struct hub_session *s, struct slice tag, int result);
 };
 
 struct hub_port_ops {
@@ -160,6 +165,13 @@ int hub_session_whisper(struct hub_session *s, struct slice user, const struct h
 /** Who is in a room: at most @limit names behind @after (not set: from the first). 0: on_online will come. -ENOMEM. */
 int hub_session_online(struct hub_session *s, struct slice room, uint64_t limit, struct slice after,
                        struct slice tag) base_must_check;
+/** What was said in a room it has joined: at most @limit messages (0: a default) before @before (not set: up to now).
+ * 0: on_history will come. HUB_E_NOT_JOINED, -ENOMEM. */
+int hub_session_history(struct hub_session *s, struct slice room, uint64_t limit, const struct hub_since *before,
+                        struct slice tag) base_must_check;
+/** This user's device has taken its inbox up to here; @epoch 0: of the inbox's present one. 0: on_acked will come.
+ * -ENOMEM. */
+int hub_session_ack(struct hub_session *s, uint64_t epoch, uint64_t offset, struct slice tag) base_must_check;
 
 /* ---- for those without a session (the API) ---- */
 

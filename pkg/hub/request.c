@@ -47,6 +47,13 @@ struct hub_request *hub_request_free(struct hub_request *r)
     case HUB_REQUEST_NODES:
         free(r->nodes.leases);
         break;
+    case HUB_REQUEST_HISTORY:
+        while (r->history.count > 0)
+            message_unref(r->history.messages[--r->history.count]);
+        free(r->history.messages);
+        break;
+    case HUB_REQUEST_ACK:
+        break;
     case HUB_REQUEST_OPEN:
     case HUB_REQUEST_JOIN:
     case HUB_REQUEST_REJOIN:
@@ -97,6 +104,10 @@ void hub_request_on_hub(struct loop_task *task)
     case HUB_REQUEST_NODES:
         hub_query_handle(h, r);
         break;
+    case HUB_REQUEST_HISTORY:
+    case HUB_REQUEST_ACK:
+        hub_history_handle(h, r);
+        break;
     }
 }
 
@@ -128,6 +139,8 @@ static void port_on_answer(struct hub_request *r)
     case HUB_REQUEST_JOIN:
     case HUB_REQUEST_REJOIN:
     case HUB_REQUEST_RELAY:
+    case HUB_REQUEST_HISTORY:
+    case HUB_REQUEST_ACK:
         assert(false);
         break;
     }

@@ -8,6 +8,9 @@
  */
 #include "hub/port_internal.h"
 
+#define HISTORY_DEFAULT 50
+#define HISTORY_MAX 200
+
 /** @text: where the channel's name is put, with room for CHANNEL_MAX_BYTES; it has to stay until the answer comes. */
 static struct hub_subscription *subscription_new(struct hub_session *s, enum channel_kind kind, struct slice name,
                                                  char *text)
@@ -304,6 +307,43 @@ int hub_session_online(struct hub_session *s, struct slice room, uint64_t limit,
     return result;
 }
 
+int hub_session_history(struct hub_session *s, struct slice room, uint64_t limit, const struct hub_since *before,
+                        struct slice tag)
+{
+    const struct hub_subscription *sub = find_room(s, room);
+    struct hub_request *r;
+
+    if (!sub)
+        return HUB_E_NOT_JOINED;
+    r = hub_request_new(s->port, HUB_REQUEST_HISTORY, CHANNEL_MAX_BYTES + 1);
+    if (!r)
+        return -ENOMEM;
+    memcpy(r->text, sub->name, sub->name_size);
+    r->history.limit = !limit ? HISTORY_DEFAULT : limit < HISTORY_MAX ? limit : HISTORY_MAX;
+    if (before)
+        r->history.before = *before;
+    hub_request_send(r, s, tag);
+    return 0;
+}
+
+int hub_session_ack(struct hub_session *s, uint64_t epoch, uint64_t offset, struct slice tag)
+{
+    struct slice user = hub_session_user(s), device = hub_session_device(s);
+    struct hub_request *r = hub_request_new(s->port, HUB_REQUEST_ACK, CHANNEL_MAX_BYTES + 1 + device.size);
+    char *text;
+
+    if (!r)
+        return -ENOMEM;
+    text = r->text + CHANNEL_MAX_BYTES + 1;
+    r->ack.put.user = slice_skip(channel_format(CHANNEL_KIND_USER, user, r->text), strlen("user:"));
+    if (device.size)
+        memcpy(text, device.data, device.size);
+    r->ack.put.device = slice_make(text, device.size);
+    r->ack.put.position = (struct store_position){.epoch = epoch, .offset = offset};
+    hub_request_send(r, s, tag);
+    return 0;
+}
+
 /* ---- answers ---- */
 
 static struct hub_channel_state state_of(struct slice channel, const struct hub_join *j)
@@ -413,6 +453,15 @@ void hub_session_on_answer(struct hub_request *r)
         if (s)
             s->sink->on_online(s, tag, r->result, page->count, page->users, page->user_count,
                                page->has_next ? page->users[page->user_count - 1] : SLICE_NONE);
+        break;
+    case HUB_REQUEST_HISTORY:
+        if (s)
+            s->sink->on_history(s, tag, r->result, r->history.messages, r->result ? 0 : r->history.count,
+                                r->history.has_more);
+        break;
+    case HUB_REQUEST_ACK:
+        if (s)
+            s->sink->on_acked(s, tag, r->result);
         break;
     case HUB_REQUEST_OPEN:
     case HUB_REQUEST_JOIN:

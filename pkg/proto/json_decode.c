@@ -25,13 +25,18 @@ enum member {
     MEMBER_BINARY,
     MEMBER_LIMIT,
     MEMBER_AFTER,
+    MEMBER_BEFORE,
+    MEMBER_CHANNEL,
+    MEMBER_EPOCH,
+    MEMBER_OFFSET,
     MEMBERS,
 };
 
 static const char *const member_names[MEMBERS] = {
-    [MEMBER_ID] = "id",       [MEMBER_OP] = "op",       [MEMBER_ROOM] = "room",   [MEMBER_USER] = "user",
-    [MEMBER_DATA] = "data",   [MEMBER_KEY] = "key",     [MEMBER_SINCE] = "since", [MEMBER_BINARY] = "binary",
-    [MEMBER_LIMIT] = "limit", [MEMBER_AFTER] = "after",
+    [MEMBER_ID] = "id",       [MEMBER_OP] = "op",         [MEMBER_ROOM] = "room",     [MEMBER_USER] = "user",
+    [MEMBER_DATA] = "data",   [MEMBER_KEY] = "key",       [MEMBER_SINCE] = "since",   [MEMBER_BINARY] = "binary",
+    [MEMBER_LIMIT] = "limit", [MEMBER_AFTER] = "after",   [MEMBER_BEFORE] = "before", [MEMBER_CHANNEL] = "channel",
+    [MEMBER_EPOCH] = "epoch", [MEMBER_OFFSET] = "offset",
 };
 
 /** The known members of one object as they stand in the text; text not set: it is not there. */
@@ -54,6 +59,8 @@ static const struct op_row {
     {"send", PROTO_OP_SEND, HAS(MEMBER_ROOM) | HAS(MEMBER_DATA), HAS(MEMBER_KEY)},
     {"whisper", PROTO_OP_WHISPER, HAS(MEMBER_USER) | HAS(MEMBER_DATA), HAS(MEMBER_KEY)},
     {"online", PROTO_OP_ONLINE, HAS(MEMBER_ROOM), HAS(MEMBER_LIMIT) | HAS(MEMBER_AFTER)},
+    {"history", PROTO_OP_HISTORY, HAS(MEMBER_ROOM), HAS(MEMBER_LIMIT) | HAS(MEMBER_BEFORE)},
+    {"ack", PROTO_OP_ACK, HAS(MEMBER_CHANNEL) | HAS(MEMBER_OFFSET), HAS(MEMBER_EPOCH)},
     {"ping", PROTO_OP_PING, 0, 0},
 };
 
@@ -158,6 +165,21 @@ static struct fault judge_name(struct proto_decoder *d, struct json_value value,
     return fault_none();
 }
 
+static struct fault judge_channel(struct proto_decoder *d, struct json_value value, struct slice *ret_channel)
+{
+    struct slice channel, name;
+    enum channel_kind kind;
+
+    if (value.type != JSON_STRING)
+        return fault_make(PROTO_ERROR_BAD_NAME, "must be a string");
+    channel = decode_string(d, value);
+    kind = channel_parse(channel, &name);
+    if (kind == CHANNEL_KIND_NONE || (kind != CHANNEL_KIND_ALL && name_check(name)))
+        return fault_make(PROTO_ERROR_BAD_NAME, "is no channel's name");
+    *ret_channel = channel;
+    return fault_none();
+}
+
 static struct fault judge_key(struct proto_decoder *d, struct json_value value, struct slice *ret_key)
 {
     const char *reason;
@@ -245,6 +267,21 @@ static struct fault judge_member(struct proto_decoder *d, enum member member, st
         fault = judge_since(d, value, &op->since);
         op->has_since = !fault.sentence;
         return fault;
+    case MEMBER_BEFORE:
+        fault = judge_since(d, value, &op->before);
+        op->has_before = !fault.sentence;
+        return fault;
+    case MEMBER_CHANNEL:
+        return judge_channel(d, value, &op->channel);
+    case MEMBER_EPOCH:
+        if (!parse_epoch(value, &op->epoch))
+            return fault_make(PROTO_ERROR_BAD_REQUEST, "must be a whole number, or a string of one");
+        break;
+    case MEMBER_OFFSET:
+        if (!json_number_int64(value, 0, INT64_MAX, &number))
+            return fault_make(PROTO_ERROR_BAD_REQUEST, "must be a whole number");
+        op->offset = (uint64_t)number;
+        break;
     case MEMBER_BINARY:
         if (value.type != JSON_BOOL)
             return fault_make(PROTO_ERROR_BAD_REQUEST, "must be true or false");
@@ -277,7 +314,7 @@ static const struct op_row *find_op(struct json_value op)
  * digits. */
 static int reserve_scratch(struct proto_decoder *d, const struct request *request)
 {
-    static const enum member decoded[] = {MEMBER_ROOM, MEMBER_USER, MEMBER_KEY, MEMBER_AFTER};
+    static const enum member decoded[] = {MEMBER_ROOM, MEMBER_USER, MEMBER_KEY, MEMBER_AFTER, MEMBER_CHANNEL};
     size_t size = 0;
 
     buffer_reset(&d->scratch, SIZE_MAX);

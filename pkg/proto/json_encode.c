@@ -110,6 +110,16 @@ static bool online_members(const struct message *message, struct slice *ret_room
     return true;
 }
 
+static void write_message_members(struct json_writer *w, const struct message *message)
+{
+    json_write_member_string(w, "channel", message->channel);
+    write_position(w, (struct proto_position){message->epoch, message->offset});
+    json_write_member_string(w, "id", message->id);
+    write_optional_string(w, "from", message->from);
+    json_write_member_int64(w, "time", message->time_ms);
+    write_data(w, message);
+}
+
 static void write_message(struct json_writer *w, const struct message *message)
 {
     struct slice room, members;
@@ -124,12 +134,22 @@ static void write_message(struct json_writer *w, const struct message *message)
         return;
     }
     json_write_member_text(w, "event", "message");
-    json_write_member_string(w, "channel", message->channel);
-    write_position(w, (struct proto_position){message->epoch, message->offset});
-    json_write_member_string(w, "id", message->id);
-    write_optional_string(w, "from", message->from);
-    json_write_member_int64(w, "time", message->time_ms);
-    write_data(w, message);
+    write_message_members(w, message);
+}
+
+static void write_history(struct json_writer *w, const struct proto_event *event)
+{
+    json_write_object_begin(w);
+    json_write_name(w, "messages");
+    json_write_array_begin(w);
+    for (size_t i = 0; i < event->history.count; i++) {
+        json_write_object_begin(w);
+        write_message_members(w, event->history.messages[i]);
+        json_write_object_end(w);
+    }
+    json_write_array_end(w);
+    json_write_member_bool(w, "more", event->history.has_more);
+    json_write_object_end(w);
 }
 
 static void write_online(struct json_writer *w, const struct proto_event *event)
@@ -196,6 +216,8 @@ static void write_ok(struct json_writer *w, const struct proto_event *event)
         write_sent(w, event);
     } else if (event->kind == PROTO_EVENT_OK_ONLINE) {
         write_online_page(w, event);
+    } else if (event->kind == PROTO_EVENT_OK_HISTORY) {
+        write_history(w, event);
     } else {
         json_write_object_begin(w);
         json_write_object_end(w);
@@ -235,6 +257,7 @@ void proto_json_encode(const struct proto_event *event, struct buffer *out)
     case PROTO_EVENT_OK_JOINED:
     case PROTO_EVENT_OK_SENT:
     case PROTO_EVENT_OK_ONLINE:
+    case PROTO_EVENT_OK_HISTORY:
         write_ok(&w, event);
         break;
     }

@@ -19,7 +19,10 @@ enum proto_op_kind {
     PROTO_OP_WHISPER,
     PROTO_OP_ONLINE,
     PROTO_OP_PING,
+    PROTO_OP_HISTORY,
+    PROTO_OP_ACK,
 };
+#define PROTO_OPS (PROTO_OP_ACK + 1)
 
 /** Bytes at most: of a request id as it stands in the text, of a publish key. */
 #define PROTO_ID_MAX_BYTES 64
@@ -35,7 +38,7 @@ struct proto_op {
     enum proto_op_kind kind;
     /** As the client wrote it (a JSON number or string), to be given back. Not set: only errors are answered. */
     struct slice id;
-    struct slice room; /* join, leave, send, online */
+    struct slice room; /* join, leave, send, online, history */
     struct slice user; /* whisper */
     struct slice data; /* send, whisper: the value byte for byte */
     struct slice content_type;
@@ -43,8 +46,13 @@ struct proto_op {
     bool has_since;   /* join */
     struct proto_position since;
     bool is_binary;     /* join: binary frames go to this room */
-    uint64_t limit;     /* online: users at most; 0 = default */
+    uint64_t limit;     /* online: users, history: messages at most; 0 = default */
     struct slice after; /* online: names behind this one; not set if none */
+    bool has_before;    /* history */
+    struct proto_position before;
+    struct slice channel; /* ack: checked to be a channel's name */
+    uint64_t epoch;       /* ack: 0 if it was not told */
+    uint64_t offset;      /* ack */
 };
 
 /** The error codes of the protocol, one row each: PROTO_ERROR_TABLE(X) with X(symbol, "word", http_status). */
@@ -86,6 +94,7 @@ enum proto_event_kind {
     PROTO_EVENT_OK_JOINED,
     PROTO_EVENT_OK_SENT,
     PROTO_EVENT_OK_ONLINE,
+    PROTO_EVENT_OK_HISTORY,
 };
 
 struct proto_channel_state {
@@ -139,6 +148,11 @@ struct proto_event {
             size_t user_count;
             struct slice next; /* pass as "after" to go on; not set: that was all */
         } online_page;
+        struct {
+            struct message *const *messages; /* oldest first */
+            size_t count;
+            bool has_more; /* older ones */
+        } history;
     };
 };
 

@@ -72,7 +72,11 @@ static void check_op(const struct proto_op *op, struct slice frame)
     case PROTO_OP_JOIN:
     case PROTO_OP_LEAVE:
     case PROTO_OP_ONLINE:
+    case PROTO_OP_HISTORY:
         require(slice_is_set(op->room) && !slice_is_set(op->data));
+        break;
+    case PROTO_OP_ACK:
+        require(channel_parse(op->channel, NULL) != CHANNEL_KIND_NONE);
         break;
     case PROTO_OP_PING:
         require(!slice_is_set(op->room) && !slice_is_set(op->data));

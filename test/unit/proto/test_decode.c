@@ -16,6 +16,7 @@ static const struct proto_limits limits = {.data_bytes = 64, .depth = 8, .ops_pe
 static const char *const kinds[] = {
     [PROTO_OP_JOIN] = "join",       [PROTO_OP_LEAVE] = "leave",   [PROTO_OP_SEND] = "send",
     [PROTO_OP_WHISPER] = "whisper", [PROTO_OP_ONLINE] = "online", [PROTO_OP_PING] = "ping",
+    [PROTO_OP_HISTORY] = "history", [PROTO_OP_ACK] = "ack",
 };
 
 static void tell(struct buffer *out, const char *name, struct slice value)
@@ -40,6 +41,11 @@ static void tell_op(struct buffer *out, const struct proto_op *op)
     if (op->limit)
         buffer_printf(out, " limit=%" PRIu64, op->limit);
     tell(out, "after", op->after);
+    if (op->has_before)
+        buffer_printf(out, " before=%" PRIu64 ":%" PRIu64, op->before.epoch, op->before.offset);
+    tell(out, "channel", op->channel);
+    if (op->kind == PROTO_OP_ACK)
+        buffer_printf(out, " at=%" PRIu64 ":%" PRIu64, op->epoch, op->offset);
     buffer_append_char(out, '\n');
 }
 
@@ -95,6 +101,12 @@ static const struct row good[] = {
      "whisper id=\"a\\u0062\" user=7 data=\"x\" type=application/json\n"},
     {"{\"op\":\"online\",\"room\":\"r\",\"limit\":50,\"after\":\"bob\"}", "online room=r limit=50 after=bob\n"},
     {"{\"op\":\"online\",\"room\":\"r\"}", "online room=r\n"},
+    {"{\"op\":\"history\",\"room\":\"r\"}", "history room=r\n"},
+    {"{\"op\":\"history\",\"room\":\"r\",\"limit\":7,\"before\":{\"epoch\":\"5\",\"offset\":9}}", "history room=r limit=7 before=5:9\n"},
+    {"{\"op\":\"ack\",\"channel\":\"user:\\u0037\",\"offset\":9}", "ack channel=user:7 at=0:9\n"},
+    {"{\"op\":\"ack\",\"channel\":\"user:7\",\"epoch\":\"5\",\"offset\":9}", "ack channel=user:7 at=5:9\n"},
+    {"{\"op\":\"ack\",\"channel\":\"inbox\",\"offset\":9}", "bad_name: ack: channel is no channel's name\n"},
+    {"{\"op\":\"ack\",\"channel\":\"user:7\"}", "bad_request: ack: expected a member \"offset\"\n"},
     /* names: integers as well, escapes, each decoded beside the others */
     {"{\"op\":\"join\",\"room\":42}", "join room=42\n"},
     {"{\"op\":\"join\",\"room\":-9223372036854775808}", "join room=-9223372036854775808\n"},
@@ -111,7 +123,7 @@ static const struct row good[] = {
     {"[{\"op\":\"ping\"},{\"op\":\"leave\",\"room\":\"a\"}]", "ping\nleave room=a\n"},
     {"[{\"op\":\"ping\",\"id\":1},{\"op\":\"x\",\"id\":2},7,{\"op\":\"ping\",\"id\":3}]",
      "ping id=1\n"
-     "unknown_op id=2: op: expected one of join, leave, send, whisper, online, ping, got \"x\"\n"
+     "unknown_op id=2: op: expected one of join, leave, send, whisper, online, history, ack, ping, got \"x\"\n"
      "bad_request: expected an object at byte 40\n"
      "ping id=3\n"},
     {"[{\"op\":\"ping\"},{\"op\":\"ping\"},{\"op\":\"ping\"},{\"op\":\"ping\"},{\"op\":\"ping\"},{]",
@@ -146,9 +158,9 @@ static const struct row bad[] = {
     {"{\"id\":5}", "bad_request id=5: expected a string as member \"op\"\n"},
     {"{\"id\":5,\"op\":1}", "bad_request id=5: expected a string as member \"op\"\n"},
     {"{\"id\":5,\"op\":\"Ping\"}",
-     "unknown_op id=5: op: expected one of join, leave, send, whisper, online, ping, got \"Ping\"\n"},
+     "unknown_op id=5: op: expected one of join, leave, send, whisper, online, history, ack, ping, got \"Ping\"\n"},
     {"{\"op\":\"éééééééééééééééééééé\"}",
-     "unknown_op: op: expected one of join, leave, send, whisper, online, ping, got \"éééééééééééééééé\"\n"},
+     "unknown_op: op: expected one of join, leave, send, whisper, online, history, ack, ping, got \"éééééééééééééééé\"\n"},
     /* ids */
     {"{\"id\":null,\"op\":\"ping\"}", "bad_request: id: expected one number or string of at most 64 bytes\n"},
     {"{\"id\":{},\"op\":\"ping\"}", "bad_request: id: expected one number or string of at most 64 bytes\n"},
