@@ -182,6 +182,8 @@ struct hub_join {
     struct hub_since since;
     bool has_since, recovered;
     bool is_blind;            /* there is no position to be had */
+    bool wants_ack;           /* an inbox: to begin where the device has taken it */
+    bool is_asking;           /* the store, where that is */
     bool was_read, has_moved; /* the log was read since it waits; and brought something */
     uint64_t reads;           /* of the sequence, when it began to wait */
     struct store_position at; /* gathered up to here; of the answer: where the channel stands */
@@ -216,6 +218,7 @@ struct hub_request {
             struct hub_subscription *subscriptions[2]; /* inbox, room; a join has the first only */
             /* As the subscriptions, then `all` when a session opens; the port puts what it has of `all` in the last. */
             struct hub_join joins[HUB_JOIN_ALL + 1];
+            struct store_ack_read ack_read; /* of the inbox's join, the first */
             size_t join_count;
         } listen;
         struct {

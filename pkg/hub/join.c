@@ -83,11 +83,15 @@ static void wait_for_channel(struct hub_sequence *s, struct hub_join *j)
     list_append(&s->joins, &j->link);
 }
 
+static void ack_ask(struct hub *h, struct hub_join *j);
+
 /** Whether the catch-up can be whole now; if not, what it lacks was asked for. */
 static bool is_whole(struct hub *h, struct hub_join *j)
 {
     struct hub_sequence *s = j->channel ? j->channel->sequence : NULL;
 
+    if (j->is_asking)
+        return false;
     if (!s || j->is_blind)
         return true;
     if (h->is_stopped) {
@@ -99,8 +103,16 @@ static bool is_whole(struct hub *h, struct hub_join *j)
         hub_interest_want(h, s);
         return false;
     }
+    if (j->wants_ack && s->last.offset > 0) {
+        ack_ask(h, j);
+        return false;
+    }
     if (!j->has_since)
         return true;
+    if (!j->at.epoch) { /* from the beginning */
+        j->recovered = false;
+        j->at = (struct store_position){.epoch = s->last.epoch};
+    }
     /* A position that this node has not seen may be of a life that it has not heard of: the log knows. */
     if ((j->at.epoch != s->last.epoch || j->at.offset > s->last.offset) && !j->was_read) {
         wait_for_channel(s, j);
@@ -172,6 +184,36 @@ static void request_try(struct hub *h, struct hub_request *r)
     hub_request_answer(h, r, 0);
 }
 
+/** An inbox without a position begins where the device has taken it, or at its log's beginning. */
+static void on_ack_read(struct store_ack_read *read, int result, struct store_position position)
+{
+    struct hub_request *r = container_of(read, struct hub_request, listen.ack_read);
+    struct hub_join *j = &r->listen.joins[0];
+
+    j->is_asking = j->wants_ack = false;
+    if (!result) {
+        j->has_since = true;
+        j->recovered = position.epoch > 0;
+        j->at = position;
+    }
+    request_try(r->letter.hub, r);
+}
+
+static void ack_ask(struct hub *h, struct hub_join *j)
+{
+    const struct hub_client *c = j->request->listen.client;
+    struct slice device = hub_client_device(c);
+    struct store_ack_read *read = &j->request->listen.ack_read;
+
+    j->is_asking = true;
+    *read = (struct store_ack_read){
+        .user = hub_client_user(c),
+        .device = slice_is_set(device) ? device : SLICE_LITERAL(""),
+        .done = on_ack_read,
+    };
+    store_ack_read(h->store, read);
+}
+
 void hub_join_begin(struct hub *h, struct hub_request *r)
 {
     for (size_t i = 0; i < r->listen.join_count; i++) {
@@ -180,6 +222,7 @@ void hub_join_begin(struct hub *h, struct hub_request *r)
         list_init(&j->link);
         j->request = r;
         j->has_since = j->since.is_set;
+        j->wants_ack = r->kind == HUB_REQUEST_OPEN && i == 0 && !j->has_since;
         j->recovered = j->has_since;
         j->at = (struct store_position){.epoch = j->since.epoch, .offset = j->since.offset};
     }

@@ -161,6 +161,38 @@ class Since(Sequenced):
         got = await self.messages(bob, 3)
         self.assertEqual([(m["channel"], m["data"]) for m in got], [("user:bob", n) for n in range(3)])
 
+    async def test_an_inbox_goes_on_where_the_device_took_it(self):
+        alice = await self.listener(self.nodes[0], "lobby", "alice")
+        for n in range(3):
+            await alice.request(op="whisper", user="bob", data=n)
+        phone = await self.client(f"{self.nodes[1].ws}/ws?user=bob&device=phone")
+        got = await self.messages(phone, 3)
+        self.assertEqual([m["data"] for m in got], [0, 1, 2])
+        self.assertEqual((await phone.request(op="ack", channel="user:bob", offset=2))["ok"], {})
+        self.assertEqual((await phone.request(op="ack", channel="user:alice", offset=2))["error"]["code"], "forbidden")
+        await phone.close()
+        await alice.request(op="whisper", user="bob", data=3)
+        phone = await self.client(f"{self.nodes[2].ws}/ws?user=bob&device=phone")
+        self.assertTrue(self.state(phone, "user:bob")["recovered"])
+        self.assertEqual([m["data"] for m in await self.messages(phone, 2)], [2, 3])
+        desk = await self.client(f"{self.nodes[2].ws}/ws?user=bob&device=desk")
+        self.assertFalse(self.state(desk, "user:bob")["recovered"])
+        self.assertEqual([m["data"] for m in await self.messages(desk, 4)], [0, 1, 2, 3])
+
+    async def test_history(self):
+        alice = await self.listener(self.nodes[0], "lobby", "alice")
+        for n in range(10):
+            await alice.request(op="send", room="lobby", data=n)
+        bob = await self.client(f"{self.nodes[1].ws}/ws?user=bob")
+        self.assertEqual((await bob.request(op="history", room="lobby"))["error"]["code"], "not_joined")
+        await bob.request(op="join", room="lobby")
+        page = (await bob.request(op="history", room="lobby", limit=4))["ok"]
+        self.assertEqual(([m["data"] for m in page["messages"]], page["more"]), ([6, 7, 8, 9], True))
+        first = page["messages"][0]
+        page = (await bob.request(op="history", room="lobby", before={"epoch": first["epoch"], "offset": first["offset"]}))["ok"]
+        self.assertEqual(([m["data"] for m in page["messages"]], page["more"]), ([0, 1, 2, 3, 4, 5], False))
+        self.assertEqual(page["messages"][0]["from"], "alice")
+
     async def test_what_the_log_has_no_more_is_told(self):
         for node in self.nodes[:2]:
             await asyncio.to_thread(node.stop)
