@@ -12,8 +12,8 @@
  * caller.
  *
  * A connection is not read from ("held") while its session is being opened, while it has more open requests than
- * allowed, and, for /echo, while too much waits to be sent. What the client wrote meanwhile stays in the kernel or with
- * the stream, so pressure ends at the client.
+ * allowed, while it owes bytes (pace.c), and, for /echo, while too much waits to be sent. What the client wrote
+ * meanwhile stays in the kernel or with the stream, so pressure ends at the client.
  */
 #include "gateway/gateway_internal.h"
 
@@ -159,7 +159,7 @@ void gateway_connection_close(struct gateway_connection *c, enum gateway_reason 
     if (c->state == GATEWAY_STATE_ENDING)
         return; /* sending failed */
     gateway_connection_set_state(c, GATEWAY_STATE_CLOSING);
-    gateway_connection_release(c); /* the client's close frame is still to be read */
+    gateway_connection_release(c, GATEWAY_HOLD_ANY); /* the client's close frame is still to be read */
 }
 
 /** The client broke a rule: told why, not listened to any more (section 7.1.7). The stream lingers until it has read
@@ -225,27 +225,29 @@ void gateway_connection_send(struct gateway_connection *c, enum ws_opcode opcode
         gateway_connection_abort(c, GATEWAY_REASON_INTERNAL);
 }
 
-void gateway_connection_hold(struct gateway_connection *c)
+void gateway_connection_hold(struct gateway_connection *c, enum gateway_hold why)
 {
-    if (c->is_held)
-        return;
-    c->is_held = true;
-    net_stream_pause(&c->stream);
+    if (!c->holds)
+        net_stream_pause(&c->stream);
+    c->holds |= (uint8_t)why;
 }
 
-void gateway_connection_release(struct gateway_connection *c)
+void gateway_connection_release(struct gateway_connection *c, enum gateway_hold why)
 {
-    if (!c->is_held)
+    if (!c->holds)
         return;
-    c->is_held = false;
-    c->last_input_ms = loop_now_ms(c->worker->loop); /* the silence was ours */
+    c->holds &= (uint8_t)~why;
+    if (c->holds)
+        return;
+    gateway_pace_fill(c); /* the silence was ours */
     net_stream_resume(&c->stream);
 }
 
 void gateway_connection_opened(struct gateway_connection *c)
 {
     gateway_connection_set_state(c, GATEWAY_STATE_OPEN);
-    gateway_connection_release(c);
+    gateway_connection_release(c, GATEWAY_HOLD_OPENING);
+    gateway_pace_begin(c);
 }
 
 /* ---- frames ---- */
@@ -255,10 +257,12 @@ static void connection_on_message(struct gateway_connection *c, const struct ws_
     bool is_text = event->opcode == WS_OPCODE_TEXT;
 
     gateway_count(c->worker, is_text ? GATEWAY_METRIC_TEXT_IN : GATEWAY_METRIC_BINARY_IN, 1);
+    if (event->rsv) /* compressed: it is paid as what it became, too */
+        gateway_pace_bytes(c, event->payload.size);
     if (!c->codec) {
         gateway_connection_send(c, event->opcode, event->payload);
         if (c->stream.queued_bytes > (uint32_t)c->worker->config->queued_bytes)
-            gateway_connection_hold(c);
+            gateway_connection_hold(c, GATEWAY_HOLD_ECHO);
         return;
     }
     if (is_text)
@@ -267,7 +271,7 @@ static void connection_on_message(struct gateway_connection *c, const struct ws_
         gateway_dialect_binary(c, event->payload);
     if (c->has_session && c->session.open_requests > (uint64_t)c->worker->config->open_requests) {
         gateway_count(c->worker, GATEWAY_METRIC_PAUSES, 1);
-        gateway_connection_hold(c);
+        gateway_connection_hold(c, GATEWAY_HOLD_REQUESTS);
     }
 }
 
@@ -300,7 +304,12 @@ static void connection_pong(struct gateway_connection *c, struct slice payload)
 
 static void connection_on_event(struct gateway_connection *c, const struct ws_event *event)
 {
+    uint64_t retry_after_ms;
+
     c->has_spoken = true;
+    /* Of control frames none is left unanswered (section 5.5.2), but too many are too many. */
+    if (event->type != WS_EVENT_MESSAGE && c->state == GATEWAY_STATE_OPEN)
+        (void)gateway_pace_message(c, &retry_after_ms);
     switch (event->type) {
     case WS_EVENT_MESSAGE:
         if (c->state == GATEWAY_STATE_OPEN)
@@ -342,9 +351,9 @@ static size_t connection_on_data(struct net_stream *s, char *data, size_t size)
     struct gateway_connection *c = container_of(s, struct gateway_connection, stream);
     size_t done = 0;
 
-    c->last_input_ms = loop_now_ms(c->worker->loop);
+    gateway_pace_fill(c);
     c->is_pinged = false;
-    while (done < size && !c->is_held && !net_stream_is_ending(s)) {
+    while (done < size && !c->holds && !net_stream_is_ending(s)) {
         if (c->state == GATEWAY_STATE_HEAD)
             done += gateway_request_read(c, data + done, size - done);
         else if (c->state == GATEWAY_STATE_OPEN || c->state == GATEWAY_STATE_CLOSING)
@@ -354,7 +363,10 @@ static size_t connection_on_data(struct net_stream *s, char *data, size_t size)
     }
     if (c->is_upgraded)
         ws_parser_settle(&c->ws);
-    return c->is_held && !net_stream_is_ending(s) ? done : size;
+    gateway_pace_bytes(c, done);
+    if (c->holds & GATEWAY_HOLD_PACE)
+        loop_deadline_start(c->worker->loop, &c->deadline, gateway_pace_debt_ms(c));
+    return c->holds && !net_stream_is_ending(s) ? done : size;
 }
 
 /** The TLS handshake is done, or there is none: now the request has its time. */
@@ -371,8 +383,7 @@ static void connection_on_drained(struct net_stream *s)
 {
     struct gateway_connection *c = container_of(s, struct gateway_connection, stream);
 
-    if (c->is_upgraded && !c->codec)
-        gateway_connection_release(c);
+    gateway_connection_release(c, GATEWAY_HOLD_ECHO);
 }
 
 /** Told why, should it read after all; what it missed it gets from the log when it comes back. */
@@ -454,7 +465,7 @@ static void connection_heartbeat(struct gateway_connection *c)
     uint64_t now_ms = loop_now_ms(c->worker->loop);
     uint64_t heartbeat_ms = (uint64_t)c->worker->config->heartbeat_ms;
     uint64_t first_ms = c->has_spoken ? 0 : (uint64_t)c->worker->config->first_frame_timeout_ms;
-    uint64_t silent_ms = c->is_held ? 0 : now_ms - c->last_input_ms;
+    uint64_t silent_ms = c->holds ? 0 : now_ms - c->last_input_ms;
     uint64_t next_ms = heartbeat_ms;
 
     if (first_ms && now_ms - c->opened_ms >= first_ms) {
@@ -477,6 +488,18 @@ static void connection_heartbeat(struct gateway_connection *c)
     loop_deadline_start(c->worker->loop, &c->deadline, next_ms);
 }
 
+/** It was not read from until it owes no bytes. */
+static void connection_pay(struct gateway_connection *c)
+{
+    gateway_pace_fill(c);
+    if (gateway_pace_debt_ms(c) > 0) {
+        loop_deadline_start(c->worker->loop, &c->deadline, gateway_pace_debt_ms(c));
+        return;
+    }
+    gateway_connection_release(c, GATEWAY_HOLD_PACE);
+    connection_heartbeat(c);
+}
+
 static void connection_on_deadline(void *userdata)
 {
     struct gateway_connection *c = userdata;
@@ -489,7 +512,10 @@ static void connection_on_deadline(void *userdata)
         gateway_connection_close(c, GATEWAY_REASON_OVERLOADED);
         break;
     case GATEWAY_STATE_OPEN:
-        connection_heartbeat(c);
+        if (c->holds & GATEWAY_HOLD_PACE)
+            connection_pay(c);
+        else
+            connection_heartbeat(c);
         break;
     case GATEWAY_STATE_CLOSING:
         gateway_connection_abort(c, c->reason);

@@ -199,6 +199,13 @@ static void do_op(struct gateway_connection *c, const struct proto_op *op)
         gateway_connection_close(c, GATEWAY_REASON_INTERNAL);
 }
 
+/** Unless that closed the connection. */
+static void refuse_pace(struct gateway_connection *c, struct slice id, uint64_t retry_after_ms)
+{
+    if (c->state == GATEWAY_STATE_OPEN)
+        gateway_dialect_error(c, id, PROTO_ERROR_RATE_LIMITED, SLICE_LITERAL("too many operations"), retry_after_ms);
+}
+
 void gateway_dialect_text(struct gateway_connection *c, struct slice payload)
 {
     const struct gateway_config *config = c->worker->config;
@@ -210,13 +217,16 @@ void gateway_dialect_text(struct gateway_connection *c, struct slice payload)
     struct proto_decoder decoder;
     struct proto_op op;
     struct proto_event error;
+    uint64_t retry_after_ms;
     int result;
 
     c->codec->decoder_init(&decoder, &limits, payload);
     /* An operation may end the connection; those behind it then have nobody to speak for. */
     while (c->state == GATEWAY_STATE_OPEN && c->has_session &&
            (result = c->codec->decoder_next(&decoder, &op, &error)) != PROTO_END) {
-        if (result == 0)
+        if (result >= 0 && !gateway_pace_message(c, &retry_after_ms))
+            refuse_pace(c, result == 0 ? op.id : error.id, retry_after_ms);
+        else if (result == 0)
             do_op(c, &op);
         else if (result == PROTO_E_BAD)
             tell_error(c, &error);
@@ -233,8 +243,13 @@ void gateway_dialect_binary(struct gateway_connection *c, struct slice payload)
         .content_type = CONTENT_TYPE_OCTETS,
         .data = payload,
     };
+    uint64_t retry_after_ms;
     int result;
 
+    if (!gateway_pace_message(c, &retry_after_ms)) {
+        refuse_pace(c, SLICE_NONE, retry_after_ms);
+        return;
+    }
     if (!c->binary_room) {
         gateway_dialect_error(c, SLICE_NONE, PROTO_ERROR_BAD_REQUEST,
                               SLICE_LITERAL("binary frames need a room: join one with \"binary\":true"), 0);

@@ -45,7 +45,11 @@ struct gateway_config {
     int64_t queued_soft_time_ms;        /* limits.queued_soft_time: 10s; beyond: close 4101 */
     int64_t queued_age_ms;              /* limits.queued_age: 30s of the oldest message; beyond: close 4101 */
     int64_t queued_total;               /* limits.queued_total: 256m of all sessions; beyond: 4101 for the worst */
-    int64_t relay_bytes; /* limits.relay_bytes: 64k of relayed frames to a session; beyond: the oldest go */
+    int64_t relay_bytes;            /* limits.relay_bytes: 64k of relayed frames to a session; beyond: the oldest go */
+    int64_t session_bytes_rate;     /* limits.session_bytes_rate: 16m a second; beyond: it is not read from */
+    int64_t session_bytes_burst;    /* limits.session_bytes_burst: 64m */
+    int64_t session_messages_rate;  /* limits.session_messages_rate: 5,000 a second; beyond: rate_limited */
+    int64_t session_messages_burst; /* limits.session_messages_burst: 10,000; owed as many: close 1008 */
     int64_t frame_bytes; /* limits.frame_bytes: 1m; of one message from a client with all its ops; beyond: close 1009 */
     int64_t fragments;   /* limits.fragments: 1024 frames a message */
     int64_t ops_per_frame; /* limits.ops_per_frame: 100 */

@@ -37,6 +37,7 @@ enum gateway_metric {
     GATEWAY_METRIC_PONG_IN,
     GATEWAY_METRIC_CLOSE_IN,
     GATEWAY_METRIC_PAUSES,
+    GATEWAY_METRIC_THROTTLED,
     GATEWAY_METRIC_HANDSHAKES,
     GATEWAY_METRIC_RESUMED,
     GATEWAY_METRIC_HANDSHAKING,
@@ -206,6 +207,15 @@ enum gateway_state {
     GATEWAY_STATES,
 };
 
+/** Why a connection is not read from. */
+enum gateway_hold {
+    GATEWAY_HOLD_OPENING = 1,  /* until its session is known */
+    GATEWAY_HOLD_REQUESTS = 2, /* until answers came */
+    GATEWAY_HOLD_ECHO = 4,     /* until there is room in its queue */
+    GATEWAY_HOLD_PACE = 8,     /* until it owes no bytes */
+    GATEWAY_HOLD_ANY = 15,
+};
+
 /**
  * struct gateway_connection - a client, from the accepted descriptor to the end
  *
@@ -232,12 +242,13 @@ struct gateway_connection {
     uint8_t reason; /* enum gateway_reason; GATEWAY_REASONS: none yet */
     uint8_t window; /* enum gateway_window */
     bool is_upgraded;
-    bool has_session; /* hub_session_open() was called, hub_session_close() was not */
-    uint8_t refusal;  /* enum gateway_reason for which it is refused; GATEWAY_REASONS: it is let in */
-    bool is_counted;  /* by its address */
-    bool has_spoken;  /* a frame has come */
-    bool is_pinged;   /* since the last input */
-    bool is_held;     /* not read from until answers, or room in the queue, came */
+    bool has_session;                  /* hub_session_open() was called, hub_session_close() was not */
+    uint8_t refusal;                   /* enum gateway_reason for which it is refused; GATEWAY_REASONS: it is let in */
+    bool is_counted;                   /* by its address */
+    bool has_spoken;                   /* a frame has come */
+    bool is_pinged;                    /* since the last input */
+    uint8_t holds;                     /* enum gateway_hold: not read from while there are any */
+    int32_t bytes_left, messages_left; /* pace.c */
     union {
         struct sockaddr any;
         struct sockaddr_in in;
@@ -278,9 +289,23 @@ void gateway_connection_abort(struct gateway_connection *c, enum gateway_reason 
 void gateway_connection_shutdown(struct gateway_connection *c, uint64_t retry_after_ms);
 /** The session is known: frames may come. */
 void gateway_connection_opened(struct gateway_connection *c);
-/** Stops reading, and goes on when what it waited for has come. */
-void gateway_connection_hold(struct gateway_connection *c);
-void gateway_connection_release(struct gateway_connection *c);
+/** Stops reading for a reason more, or less. */
+void gateway_connection_hold(struct gateway_connection *c, enum gateway_hold why);
+void gateway_connection_release(struct gateway_connection *c, enum gateway_hold why);
+
+/* ---- pace.c: how much a session may bring in ---- */
+
+/** Full buckets. */
+void gateway_pace_begin(struct gateway_connection *c);
+/** By the time since last_input_ms, which becomes now. */
+void gateway_pace_fill(struct gateway_connection *c);
+/** @size bytes were read: holds the connection if it owes. */
+void gateway_pace_bytes(struct gateway_connection *c, size_t size);
+/** Until it owes no bytes any more; 0: it owes none. */
+uint64_t gateway_pace_debt_ms(const struct gateway_connection *c);
+/** Whether one message more may be handled. Else *ret_retry_after_ms is when, and the connection may have been closed.
+ */
+bool gateway_pace_message(struct gateway_connection *c, uint64_t *ret_retry_after_ms);
 
 /* ---- deflate.c: frames out ---- */
 

@@ -41,6 +41,7 @@ const struct metrics_row gateway_metrics_rows[GATEWAY_METRICS] = {
     SLOW_ROW(SOFT, "queued_soft_bytes"),
     SLOW_ROW(AGE, "queued_age"),
     SLOW_ROW(TOTAL, "queued_total"),
+    [GATEWAY_METRIC_THROTTLED] = COUNTER("throttled", "Times a session was not read from because of its bytes a second."),
     [GATEWAY_METRIC_TEXT_IN] = MESSAGE_ROW("text"),
     [GATEWAY_METRIC_BINARY_IN] = MESSAGE_ROW("binary"),
     [GATEWAY_METRIC_PING_IN] = MESSAGE_ROW("ping"),

@@ -102,6 +102,19 @@ const struct config_option gateway_options[] = {
      .help =
          "Bytes of binary frames, and of messages of class drop-oldest, waiting for one client; beyond, the oldest are "
          "dropped. 0: only limits.queued_bytes counts."},
+    {"limits.session_bytes_rate", CONFIG_BYTES, VALUE(session_bytes_rate), "16m", .min = 0, .max = 1073741824,
+     .reloadable = true,
+     .help = "Bytes a second from one client in the long run; one that sends more is not read from. 0: no limit."},
+    {"limits.session_bytes_burst", CONFIG_BYTES, VALUE(session_bytes_burst), "64m", .min = 1024, .max = 1073741824,
+     .reloadable = true, .help = "Bytes from one client that may come at once."},
+    {"limits.session_messages_rate", CONFIG_INTEGER, VALUE(session_messages_rate), "5000", .min = 0, .max = 1000000,
+     .reloadable = true,
+     .help =
+         "Operations, binary and control frames a second from one client in the long run; further ones are answered "
+         "rate_limited. 0: no limit."},
+    {"limits.session_messages_burst", CONFIG_INTEGER, VALUE(session_messages_burst), "10000", .min = 1, .max = 1000000,
+     .reloadable = true,
+     .help = "Of those, how many may come at once. A client that was refused as many without waiting is disconnected."},
     {"limits.frame_bytes", CONFIG_BYTES, VALUE(frame_bytes), "1m", .min = 1024, .max = 67108864, .reloadable = true,
      .help = "Bytes of one WebSocket message from a client, with all operations in it."},
     {"limits.fragments", CONFIG_INTEGER, VALUE(fragments), "1024", .min = 1, .max = 16777216, .reloadable = true,

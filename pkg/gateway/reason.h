@@ -30,6 +30,14 @@
     X(NO_FIRST_FRAME, "no_first_frame", 4102, false, "no frame in time")                                               \
     X(IDLE, "idle", 4102, false, "no sign of life")                                                                    \
     X(OVERLOADED, "overloaded", 4103, true, "the node is overloaded")                                                  \
+    X(TOKEN_EXPIRED, "token_expired", 4104, false, "the token has expired")                                            \
+    X(REPLACED, "replaced", 4500, false, "replaced by another session")                                                \
+    X(KICKED, "kicked", 4501, false, "kicked")                                                                         \
+    X(BANNED, "banned", 4502, false, "banned")                                                                         \
+    X(TOKEN_REFUSED, "token_refused", 4503, false, "the token was refused")                                            \
+    X(REVOKED, "revoked", 4504, false, "the token was revoked")                                                        \
+    X(LIMIT, "limit", 4505, false, "this user has as many sessions as it may")                                         \
+    X(ABUSE, "abuse", 1008, false, "too many messages")                                                                \
     X(INTERNAL, "internal", 1011, true, "internal error")
 
 enum gateway_reason {

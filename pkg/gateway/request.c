@@ -52,7 +52,7 @@ static void request_upgrade(struct gateway_connection *c, const struct gateway_d
         return;
     }
     gateway_connection_set_state(c, GATEWAY_STATE_OPENING);
-    gateway_connection_hold(c);
+    gateway_connection_hold(c, GATEWAY_HOLD_OPENING);
     if (gateway_session_open(c, &decision->target) < 0)
         gateway_connection_abort(c, GATEWAY_REASON_INTERNAL);
 }

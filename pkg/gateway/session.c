@@ -35,9 +35,8 @@ static struct proto_channel_state state_of(const struct hub_channel_state *state
 /** An answer came: there may be room for further requests. */
 static void go_on(struct gateway_connection *c)
 {
-    if (c->is_held && c->state == GATEWAY_STATE_OPEN &&
-        c->session.open_requests <= (uint64_t)c->worker->config->open_requests)
-        gateway_connection_release(c);
+    if (c->state == GATEWAY_STATE_OPEN && c->session.open_requests <= (uint64_t)c->worker->config->open_requests)
+        gateway_connection_release(c, GATEWAY_HOLD_REQUESTS);
 }
 
 static void on_open(struct hub_session *s, int result, const struct hub_channel_state *channels, size_t count)
@@ -48,7 +47,9 @@ static void on_open(struct hub_session *s, int result, const struct hub_channel_
     struct proto_event welcome = {.kind = PROTO_EVENT_WELCOME};
 
     if (result != 0) {
-        gateway_connection_close(c, result > 0 ? GATEWAY_REASON_OVERLOADED : GATEWAY_REASON_INTERNAL);
+        gateway_connection_close(c, result == HUB_E_USER_QUOTA ? GATEWAY_REASON_LIMIT
+                                    : result > 0               ? GATEWAY_REASON_OVERLOADED
+                                                               : GATEWAY_REASON_INTERNAL);
         return;
     }
     assert(count <= CHANNELS_AT_OPEN_MAX);

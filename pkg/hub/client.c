@@ -147,6 +147,14 @@ static int client_subscribe(struct hub *h, struct hub_request *r)
     return result;
 }
 
+/** On this node: each listens to the inbox. */
+static uint64_t user_sessions(struct hub *h, const struct hub_subscription *inbox)
+{
+    const struct hub_channel *c = hub_channel_find(h, slice_make(inbox->name, inbox->name_size));
+
+    return c ? c->listener_count : 0;
+}
+
 void hub_client_handle_open(struct hub *h, struct hub_request *r)
 {
     struct hub_client *c = r->listen.client;
@@ -157,6 +165,8 @@ void hub_client_handle_open(struct hub *h, struct hub_request *r)
     list_init(&c->link);
     if (!result && h->sessions >= (uint64_t)h->config.sessions)
         result = HUB_E_QUOTA;
+    if (!result && user_sessions(h, r->listen.subscriptions[0]) >= (uint64_t)h->config.sessions_per_user)
+        result = HUB_E_USER_QUOTA;
     if (!result)
         result = client_subscribe(h, r);
     if (result) {

@@ -33,6 +33,7 @@ struct hub_config {
     int64_t rooms_per_session;  /* limits.rooms_per_session: 100 */
     int64_t channels;           /* limits.channels: 1,000,000 */
     int64_t sessions;           /* limits.sessions: 1,000,000 */
+    int64_t sessions_per_user;  /* limits.sessions_per_user: 1,000 here; newcomers are refused */
     int64_t message_bytes;      /* limits.message_bytes: 64k; of data */
     int64_t canary_interval_ms; /* hub.canary: 5s */
     const struct config

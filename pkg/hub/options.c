@@ -28,6 +28,8 @@ const struct config_option hub_options[] = {
      .help = "Channels with listeners on this node at most: rooms, and inboxes of users."},
     {"limits.sessions", CONFIG_INTEGER, AT(sessions), "1000000", .min = 1, .max = 100000000,
      .help = "Sessions on this node at most."},
+    {"limits.sessions_per_user", CONFIG_INTEGER, AT(sessions_per_user), "1000", .min = 1, .max = 100000000,
+     .help = "Sessions of one user on this node at most; the next one is closed with 4505."},
     {"limits.message_bytes", CONFIG_BYTES, AT(message_bytes), "64k", .min = 128, .max = 16777216,
      .help = "Bytes of one message's data at most."},
     {"hub.canary", CONFIG_DURATION, AT(canary_interval_ms), "5s", .min = 200, .max = 600000,

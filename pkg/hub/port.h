@@ -21,9 +21,10 @@ enum hub_result {
     HUB_E_UNAVAILABLE = 1, /* broker or store away: try again */
     HUB_E_BUSY = 2,        /* the publish window is full: try again */
     HUB_E_NOT_JOINED = 3,
-    HUB_E_QUOTA = 4,     /* too many rooms, sessions or channels */
-    HUB_E_TOO_LARGE = 5, /* data above limits.message_bytes */
-    HUB_E_NO_LOG = 6,    /* the channel is not sequenced */
+    HUB_E_QUOTA = 4,      /* too many rooms, sessions or channels */
+    HUB_E_TOO_LARGE = 5,  /* data above limits.message_bytes */
+    HUB_E_NO_LOG = 6,     /* the channel is not sequenced */
+    HUB_E_USER_QUOTA = 7, /* too many sessions of this user */
 };
 
 /** Encoded forms that a message may have on one loop; the gateway numbers them. */

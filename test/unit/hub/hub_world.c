@@ -544,6 +544,7 @@ void world_init(struct world *w)
                             .rooms_per_session = 10,
                             .channels = 1000,
                             .sessions = 1000,
+                            .sessions_per_user = 100,
                             .message_bytes = 400,
                             .canary_interval_ms = 1000,
                         }};
