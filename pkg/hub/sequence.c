@@ -86,22 +86,37 @@ static void tell_reset(struct hub *h, struct hub_sequence *s)
     message_unref(m);
 }
 
+/** NULL when out of memory: then what comes late is taken for old. */
+static struct hub_past *past_of(struct hub *h, struct hub_sequence *s)
+{
+    if (!s->past)
+        s->past = calloc(1, sizeof(*s->past));
+    if (!s->past)
+        hub_note_out_of_memory(h, "the memory of what was given up");
+    return s->past;
+}
+
 /** Goes on behind @offset of this epoch, without what is before it. */
 static void give_up(struct hub *h, struct hub_sequence *s, uint64_t offset)
 {
+    struct hub_past *past = past_of(h, s);
+
     assert(offset > s->last.offset);
-    if (s->given_up_count == HUB_GIVEN_UP_MAX)
-        memmove(s->given_up, s->given_up + 1, --s->given_up_count * sizeof(s->given_up[0]));
-    s->given_up[s->given_up_count++] =
-        (struct hub_given_up){.epoch = s->last.epoch, .from = s->last.offset + 1, .to = offset};
+    if (past && past->given_up_count == HUB_GIVEN_UP_MAX)
+        memmove(past->given_up, past->given_up + 1, --past->given_up_count * sizeof(past->given_up[0]));
+    if (past)
+        past->given_up[past->given_up_count++] =
+            (struct hub_given_up){.epoch = s->last.epoch, .from = s->last.offset + 1, .to = offset};
     s->last.offset = offset;
     tell_reset(h, s);
 }
 
 static bool was_given_up(const struct hub_sequence *s, struct store_position at)
 {
-    for (unsigned i = 0; i < s->given_up_count; i++) {
-        if (s->given_up[i].epoch == at.epoch && s->given_up[i].from <= at.offset && at.offset <= s->given_up[i].to)
+    for (unsigned i = 0; s->past && i < s->past->given_up_count; i++) {
+        const struct hub_given_up *g = &s->past->given_up[i];
+
+        if (g->epoch == at.epoch && g->from <= at.offset && at.offset <= g->to)
             return true;
     }
     return false;
@@ -220,10 +235,10 @@ static void skip_to(struct hub *h, struct hub_sequence *s, uint64_t offset)
 /** Where an epoch before this one ended here; false if it is none of those that are known. */
 static bool is_of_earlier(const struct hub_sequence *s, uint64_t epoch, uint64_t *ret_end)
 {
-    for (unsigned i = 0; i < s->earlier_count; i++) {
-        if (s->earlier[i].epoch != epoch)
+    for (unsigned i = 0; s->past && i < s->past->earlier_count; i++) {
+        if (s->past->earlier[i].epoch != epoch)
             continue;
-        *ret_end = s->earlier[i].offset;
+        *ret_end = s->past->earlier[i].offset;
         return true;
     }
     return false;
@@ -287,6 +302,7 @@ static void on_straggler_timer(void *userdata)
 static void enter_epoch(struct hub *h, struct hub_sequence *s, uint64_t epoch, struct store_position first)
 {
     struct store_position ended = s->last;
+    struct hub_past *past;
 
     /* What is beyond the end of the old one has lost its place, and not its listeners. */
     list_for_each_safe (it, &s->held) {
@@ -299,9 +315,12 @@ static void enter_epoch(struct hub *h, struct hub_sequence *s, uint64_t epoch, s
             deliver_apart(h, s, m);
         message_unref(m);
     }
-    if (s->earlier_count == HUB_EARLIER_MAX)
-        memmove(s->earlier, s->earlier + 1, --s->earlier_count * sizeof(s->earlier[0]));
-    s->earlier[s->earlier_count++] = ended;
+    /* An epoch without a message has no past: a channel's first one does not count as a change. */
+    past = ended.offset > 0 ? past_of(h, s) : NULL;
+    if (past && past->earlier_count == HUB_EARLIER_MAX)
+        memmove(past->earlier, past->earlier + 1, --past->earlier_count * sizeof(past->earlier[0]));
+    if (past)
+        past->earlier[past->earlier_count++] = ended;
     s->last = (struct store_position){.epoch = epoch};
     /* With no message in the old one, or with the store there all the time, nothing can have been lost with it. */
     if (s->is_suspect && ended.offset > 0)
@@ -414,6 +433,7 @@ struct hub_sequence *hub_sequence_free(struct hub *h base_unused, struct hub_seq
     list_remove(&s->straggler_link);
     list_remove(&s->position_link);
     list_remove(&s->read_link);
+    free(s->past);
     free(s);
     return NULL;
 }
@@ -428,7 +448,8 @@ void hub_sequence_idle(struct hub *h, struct hub_sequence *s)
     list_remove(&s->straggler_link);
     list_remove(&s->position_link);
     list_remove(&s->read_link);
-    s->given_up_count = s->earlier_count = 0;
+    free(s->past);
+    s->past = NULL;
     s->is_blind = s->is_behind = s->is_suspect = false;
     s->status = HUB_SEQUENCE_UNKNOWN;
     s->generation++;

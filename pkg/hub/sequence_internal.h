@@ -57,6 +57,13 @@ struct hub_given_up {
     uint64_t epoch, from, to;
 };
 
+/** struct hub_past - what a sequence remembers of its accidents; most never have any */
+struct hub_past {
+    uint32_t given_up_count, earlier_count;
+    struct hub_given_up given_up[HUB_GIVEN_UP_MAX];
+    struct store_position earlier[HUB_EARLIER_MAX]; /* where the epochs before this one ended here */
+};
+
 /**
  * struct hub_sequence - the order of a channel's messages on this node
  *
@@ -74,7 +81,6 @@ struct hub_sequence {
     struct list joins;          /* struct hub_join that wait for a position or a read */
     struct list held;
     uint32_t held_count;
-    uint8_t given_up_count, earlier_count;
     enum hub_sequence_status status;
     bool is_blind;   /* there may be listeners who began without a position */
     bool is_behind;  /* the log is known to have more */
@@ -87,8 +93,7 @@ struct hub_sequence {
     size_t held_bytes;
     struct store_position last;
     struct hub_ring ring;
-    struct hub_given_up given_up[HUB_GIVEN_UP_MAX];
-    struct store_position earlier[HUB_EARLIER_MAX]; /* where the epochs before this one ended here */
+    struct hub_past *past; /* NULL: nothing */
     struct store_log_read read;
     struct store_position read_after;
     uint64_t read_generation;
