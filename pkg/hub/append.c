@@ -240,6 +240,8 @@ void hub_append_handle(struct hub *h, struct hub_request *r, const struct hub_ch
     }
     a->asked = r;
     h->appends++;
+    /* Who joined a moment ago begins before what is sent now, and so hears it. */
+    hub_interest_run(h);
     store_append(h->store, &a->request);
 }
 

@@ -68,6 +68,9 @@ static void sweep_fill(struct hub *h, struct hub_sweep *sweep)
         s->sweep_round = h->sweep_round;
         list_remove(&s->link);
         list_append(&h->sequences, &s->link);
+        /* The store may have refused it while it had too much to do. */
+        if (s->status == HUB_SEQUENCE_UNKNOWN && (s->is_blind || c == h->all))
+            hub_interest_want(h, s);
         if (s->status != HUB_SEQUENCE_LIVE)
             continue;
         if (s->is_behind || !list_is_empty(&s->held))

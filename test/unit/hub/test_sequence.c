@@ -266,6 +266,43 @@ static void test_store_away(void **state base_unused)
     world_close(&w);
 }
 
+static void test_a_refused_position_is_asked_for_again(void **state base_unused)
+{
+    struct client a;
+    struct world w;
+
+    open_world(&w);
+    w.store.is_away = true; /* for a moment, and nobody is told */
+    client_open(&a, &w, 0, "a", "42");
+    w.store.is_away = false;
+    assert_int_equal(room_of(&a)->epoch, 0);
+    assert_int_equal(client_send(&a, "42", "one", NULL), 0);
+    world_settle(&w);
+    assert_int_equal(a.message_count, 0);
+    sweep(&w);
+    world_until(&w, a.message_count == 1);
+    assert_message(&a, 0, "one", a.sent_epoch, 1);
+    client_close(&a);
+    world_close(&w);
+}
+
+static void test_who_joins_and_sends_hears_it(void **state base_unused)
+{
+    struct client a;
+    struct world w;
+
+    open_world(&w);
+    client_open(&a, &w, 0, "a", NULL);
+    assert_int_equal(client_join(&a, "42", "join"), 0);
+    assert_int_equal(client_send(&a, "42", "one", NULL), 0);
+    world_settle(&w);
+    assert_int_equal(a.joined.offset, 0);
+    assert_int_equal(a.message_count, 1);
+    assert_message(&a, 0, "one", a.sent_epoch, 1);
+    client_close(&a);
+    world_close(&w);
+}
+
 /* ---- gaps ---- */
 
 static void test_a_straggler_is_waited_for(void **state base_unused)
@@ -744,6 +781,8 @@ int main(void)
         cmocka_unit_test(test_ok_without_the_broker),
         cmocka_unit_test(test_a_full_bus_is_tried_again),
         cmocka_unit_test(test_store_away),
+        cmocka_unit_test(test_a_refused_position_is_asked_for_again),
+        cmocka_unit_test(test_who_joins_and_sends_hears_it),
         cmocka_unit_test(test_a_straggler_is_waited_for),
         cmocka_unit_test(test_what_does_not_come_is_read),
         cmocka_unit_test(test_what_the_log_lost_is_given_up_aloud),
