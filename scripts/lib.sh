@@ -15,7 +15,7 @@ build_packages=(gcc libc6-dev python3 cmake ninja-build pkg-config libevent-dev 
 service_packages=(rabbitmq-server redis-server curl procps)
 # What the tests need beyond that: libraries, independent clients, a browser, a proxy.
 test_packages=(clang-format libcmocka-dev libjansson-dev libwslay-dev python3-websockets python3-pika python3-msgpack openssl
-    chromium chromium-driver nginx-light)
+    chromium chromium-driver nginx-light spin)
 
 say() {
     printf '\033[1m==>\033[0m %s\n' "$*"
