@@ -455,6 +455,8 @@ void hub_room_exit(struct hub *h, struct hub_room *room, struct slice user);
 /** Users of the room on this node, and up to @limit of their names (borrowed) into @names. */
 uint64_t hub_room_users(const struct hub_room *room, struct slice *names, size_t limit, size_t *ret_name_count);
 void hub_presence_init(struct hub *h);
+/** A signal came for the room: if it is an online event, its count is what listeners believe now. */
+void hub_room_hear(struct hub_room *room, const struct message *m);
 void hub_presence_start(struct hub *h);
 /** All rooms are stated again, with an event or without. */
 void hub_presence_restate(struct hub *h, bool with_event);

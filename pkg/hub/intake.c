@@ -192,6 +192,8 @@ static void item_hand_over(struct hub *h, struct intake_item *item)
 {
     if (!item->message)
         return;
+    if (item->message->kind == MESSAGE_KIND_SIGNAL && item->channel->room)
+        hub_room_hear(item->channel->room, item->message);
     if (item->message->kind == MESSAGE_KIND_CONTROL)
         hub_canary_came_back(h, item->message);
     else if (has_place(item->channel, item->message))

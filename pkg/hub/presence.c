@@ -13,6 +13,9 @@
  * what it knows now and not what it put, so count and names in one event belong together. Someone who came and went
  * within the interval is named in neither list.
  *
+ * Two nodes may publish at the same moment, and the older sum may arrive last. So who published looks once more, an
+ * interval later: if the count that was heard last is not what the store says by then, it is told again.
+ *
  * hub->dirty is sorted by due time because every room gets the same interval. A dirty room, and one being flushed,
  * holds its channel: the last who leaves must still be told.
  */
@@ -48,6 +51,9 @@ struct hub_room {
     bool is_stated; /* the store may have a part of ours */
     bool is_flushing;
     bool is_lingering; /* empty and dirty */
+    bool is_checking;  /* an event of ours went out: is what was heard last what the store says? */
+    bool has_heard;
+    uint64_t heard; /* the count of the event that came last, whosever it was */
     uint64_t connections, users;
     struct list members[MEMBER_NEWS]; /* by what of them was not told yet */
     uint64_t joined, left;            /* how many have such news */
@@ -60,7 +66,7 @@ struct room_flush {
     struct hub_room *room;
     struct store_room_put put;
     struct store_room_read read;
-    bool wants_event;
+    bool wants_event, is_check, is_published;
     int put_result;
     char name[NAME_MAX_BYTES];
     char *texts;          /* of the roster */
@@ -189,6 +195,7 @@ static void room_changed(struct hub *h, struct hub_room *room, bool wants_event)
         return;
     }
     room->wants_event |= wants_event;
+    room->is_checking &= !wants_event; /* an event is wanted for a reason of its own */
     if (!room->is_dirty) {
         room->is_dirty = true;
         room->due_ms = loop_now_ms(h->loop) + (uint64_t)h->config.online_interval_ms;
@@ -317,6 +324,28 @@ static void on_signal_out(struct bus_publication *p, int result base_unused)
     free(signal);
 }
 
+void hub_room_hear(struct hub_room *room, const struct message *m)
+{
+    struct json_reader reader;
+    struct json_value value;
+    struct slice name;
+    int64_t count;
+
+    if (!slice_equal(m->content_type, CONTENT_TYPE_ONLINE))
+        return;
+    json_reader_init(&reader, m->data, 4);
+    if (json_reader_enter_object(&reader))
+        return;
+    while (json_reader_member(&reader, &name, &value) == JSON_OK) {
+        if (!json_string_equal(name, "count") || value.type != JSON_NUMBER ||
+            !json_number_int64(value, 0, INT64_MAX, &count))
+            continue;
+        room->heard = (uint64_t)count;
+        room->has_heard = true;
+        return;
+    }
+}
+
 /** Publishes the event and forgets what it told. 0, BUS_E_*, -ENOMEM. */
 static int event_publish(struct hub *h, struct hub_room *room, uint64_t count)
 {
@@ -345,14 +374,18 @@ static void flush_end(struct room_flush *f, bool is_done)
 {
     struct hub *h = f->hub;
     struct hub_room *room = f->room;
-    bool wants_event = f->wants_event;
+    bool wants_event = f->wants_event, is_published = f->is_published;
 
     free(f->texts);
     free(f);
     h->flushes--;
     room->is_flushing = false;
-    if (!is_done)
+    if (!is_done) {
         room_changed(h, room, wants_event);
+    } else if (is_published && room->users && !room->wants_event) {
+        room_changed(h, room, true);
+        room->is_checking = true;
+    }
     hub_channel_release(h, room->channel);
     if (is_done)
         hub_presence_run(h);
@@ -382,7 +415,8 @@ static void on_flush_read(struct store_room_read *read, int result, const struct
         if (!slice_equal_text(parts[i].node, f->hub->identity.node))
             users += parts[i].users;
     }
-    if (!result)
+    f->is_published = !f->is_check || !f->room->has_heard || f->room->heard != users;
+    if (!result && f->is_published)
         result = f->hub->is_stopped ? BUS_E_UNAVAILABLE : event_publish(f->hub, f->room, users);
     if (result < 0)
         hub_note_out_of_memory(f->hub, "an online event");
@@ -432,6 +466,8 @@ static int flush_start(struct hub *h, struct hub_room *room)
     f->hub = h;
     f->room = room;
     f->wants_event = room->wants_event;
+    f->is_check = room->is_checking;
+    room->is_checking = false;
     f->put.room = f->read.room = name;
     f->put.connections = room->connections;
     f->put.users = room->users;
