@@ -19,7 +19,8 @@
  * fastest; a client without AES in hardware says so by asking for ChaCha20 first, and gets that. */
 #define CIPHERS_1_2 "ECDHE+AESGCM:ECDHE+CHACHA20"
 #define CIPHERS_1_3 "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
-#define GROUPS "X25519:P-256:P-384"
+/* Not const, because OpenSSL's macro casts that away. */
+static char groups[] = "X25519:P-256:P-384";
 
 struct net_tls {
     atomic_uint refs;
@@ -160,7 +161,7 @@ int net_tls_server_new(const struct net_tls_server_options *options, struct buff
         SSL_CTX_set_min_proto_version(tls->context, TLS1_3_VERSION);
     SSL_CTX_set_options(tls->context, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
     if (SSL_CTX_set_cipher_list(tls->context, CIPHERS_1_2) != 1 ||
-        SSL_CTX_set_ciphersuites(tls->context, CIPHERS_1_3) != 1 || SSL_CTX_set1_groups_list(tls->context, GROUPS) != 1)
+        SSL_CTX_set_ciphersuites(tls->context, CIPHERS_1_3) != 1 || SSL_CTX_set1_groups_list(tls->context, groups) != 1)
         return -ENOMEM; /* all else about them is known to be right */
     SSL_CTX_set_alpn_select_cb(tls->context, choose_protocol, NULL);
     result = net_tls_tickets_use(options->tickets, tls->context);
