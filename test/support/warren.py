@@ -36,6 +36,13 @@ REDIS_URL = os.environ.get("WARREN_TEST_REDIS_URL")
 REPORTS = re.compile(r"(ERROR: (Address|Leak|Thread)Sanitizer|WARNING: ThreadSanitizer|runtime error:|Assertion `|fatal signal)")
 
 
+def is_sanitized():
+    """Whether the binaries carry a sanitizer, whose own memory is not the node's."""
+    with open(os.path.join(BIN, "warrend"), "rb") as binary:
+        data = binary.read()
+    return b"__asan_init" in data or b"__tsan_init" in data
+
+
 def wait_for(condition, what, timeout=20.0):
     """Calls condition() until it is true; returns its value."""
     deadline = time.monotonic() + timeout
