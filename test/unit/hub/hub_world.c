@@ -336,6 +336,7 @@ static void on_nodes(struct store_nodes_read *r, int result, const struct store_
         memcpy(both, leases, count * sizeof(*leases));
     both[count] =
         (struct store_lease){.node = OTHER_NODE, .incarnation = 5, .is_alive = true, .version = "test", .internal = ""};
+    read.store->others_told += !result && read.store->is_other_alive;
     read.nodes_done(r, result, both, result ? 0 : count + read.store->is_other_alive);
 }
 

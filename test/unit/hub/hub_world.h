@@ -39,7 +39,8 @@ struct world_store {
     struct store_seen *held[64];
     size_t held_count;
     size_t room_puts, session_puts, seen_requests, seen_ids, log_reads;
-    bool holds_reads; /* log reads wait for world_release_reads() */
+    size_t others_told; /* reads of the nodes whose answer had the second one */
+    bool holds_reads;   /* log reads wait for world_release_reads() */
     struct store_log_read *held_reads[64];
     size_t held_read_count;
     bool is_taken;        /* another incarnation holds the lease */

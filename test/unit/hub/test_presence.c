@@ -107,7 +107,7 @@ static void test_other_nodes_count(void **state base_unused)
     w.store.other_users = 40;
     client_open(&a, &w, 0, "a", "42");
     wait_online(&a, "{\"count\":41,\"joined\":[\"a\"],\"left\":[],\"more\":0}");
-    world_pass(&w, 600); /* until the hub has seen the other one alive */
+    world_until(&w, w.store.others_told > 0); /* the hub has seen the other one alive */
     /* it dies: nobody else can tell its users' leaving */
     w.store.is_other_alive = false;
     wait_online(&a, "{\"count\":1,\"joined\":[],\"left\":[],\"more\":0}");
