@@ -10,6 +10,7 @@ struct bench_fleet {
     void *userdata;
     struct net_loop *net;
     struct net_tls *tls;
+    struct client_deflate *deflate;
     const struct bench_nodes *nodes;
     double rate;
     uint32_t timeout_ms;
@@ -91,6 +92,8 @@ static void member_connect(struct bench_member *m)
     options.url = url.data;
     if (slice_starts_with(f->nodes->urls[m->node], SLICE_LITERAL("wss://")))
         options.tls = f->tls;
+    if (m->deflates)
+        options.deflate = f->deflate;
     if (!result)
         result = client_socket_new(f->net, &options, &socket_ops, m, &error, &m->socket);
     buffer_deinit(&url);
@@ -165,6 +168,7 @@ int bench_fleet_new(struct net_loop *n, const struct bench_fleet_options *option
     f->net = n;
     f->nodes = options->nodes;
     f->tls = options->tls;
+    f->deflate = options->deflate;
     f->rate = options->rate;
     f->timeout_ms = options->timeout_ms;
     f->count = options->count;

@@ -20,6 +20,7 @@ struct bench_member {
     size_t node;
     uint64_t due_ns; /* when it was to connect; as fast as it goes: when it began to */
     bool was_open;
+    bool deflates; /* offers compression; may be set by the path function */
 };
 
 /** Why a member is gone. */
@@ -45,6 +46,7 @@ struct bench_fleet_ops {
 struct bench_fleet_options {
     const struct bench_nodes *nodes; /* outlives the fleet */
     struct net_tls *tls;             /* for the wss:// ones among them; outlives the fleet */
+    struct client_deflate *deflate;  /* for members that compress; outlives the fleet */
     size_t count;
     double rate;         /* connections a second; 0: as fast as it goes */
     uint32_t timeout_ms; /* connect and upgrade */

@@ -64,6 +64,10 @@ static int make_loop(struct bench_stage *s)
 
     if (!result)
         result = net_loop_new(s->loop, &s->net);
+    if (!result) {
+        s->deflate = client_deflate_new();
+        result = s->deflate ? 0 : -ENOMEM;
+    }
     if (!result)
         loop_timer_init(&s->tick, s->loop, on_tick, s);
     for (size_t i = 0; !result && i < BASE_ARRAY_SIZE(signals); i++)
@@ -99,6 +103,7 @@ void bench_stage_deinit(struct bench_stage *s)
     net_loop_free(s->net);
     loop_free(s->loop);
     net_tls_unref(s->tls);
+    client_deflate_free(s->deflate);
     bench_faults_deinit(&s->faults);
     buffer_deinit(&s->failure);
 }
@@ -120,6 +125,7 @@ int bench_stage_fleet(struct bench_stage *s, size_t count, double rate, const st
     const struct bench_fleet_options options = {
         .nodes = &s->common->nodes,
         .tls = s->tls,
+        .deflate = s->deflate,
         .count = count,
         .rate = rate,
         .timeout_ms = (uint32_t)(s->common->timeout_s * 1e3),

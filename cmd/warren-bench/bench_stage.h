@@ -33,6 +33,7 @@ struct bench_stage {
     struct loop *loop;
     struct net_loop *net;
     struct net_tls *tls; /* NULL: no node wants it */
+    struct client_deflate *deflate;
     struct loop_timer tick;
     struct loop_signal *signals[2];
     uint64_t progress_ms; /* when there last was a reason to go on waiting */

@@ -102,7 +102,7 @@ class FakeNode:
     async def receive(self, me, frame):
         if isinstance(frame, bytes):
             for listener in [x for x in self.listeners if x.room == me.room and x is not me]:
-                await self.deliver(listener, frame, None)
+                await listener.ws.send(frame)
             return
         # By hand, because data must come back byte for byte.
         decoder = json.JSONDecoder()
@@ -112,7 +112,7 @@ class FakeNode:
             if at < 0:
                 return
             op, end = decoder.raw_decode(frame, at)
-            start = frame.index('"data":', at) + len('"data":')
+            start = re.compile('"data": *').search(frame, at).end()
             _, stop = decoder.raw_decode(frame, start)
             await self.operate(me, op, frame[start:stop])
             at = end
@@ -131,7 +131,7 @@ class FakeNode:
             self.seen_keys.add(key)
             for listener in list(self.listeners):
                 if (listener.room == op.get("room")) if op["op"] == "send" else (listener.user == op["user"]):
-                    await self.deliver(listener, message, data)
+                    await self.deliver(listener, message, data, (me.user, channel))
         if "id" in op:
             await me.ws.send(json.dumps({"id": op["id"], "ok": {"message": "m"}}))
 
@@ -139,15 +139,15 @@ class FakeNode:
         victim = [x for x in self.listeners if x.number == self.victim]
         return victim and op.get("room") == victim[0].room and victim[0].got >= self.slip
 
-    async def deliver(self, listener, message, data):
+    async def deliver(self, listener, message, data, stream):
         ws, fault = listener.ws, self.fault
         number = listener.got
         listener.got += 1
         try:
-            if listener.held is not None and (data is None) == (listener.held_data is None):
+            if listener.held and listener.held[1] == stream:
                 await ws.send(message)
-                held, listener.held = listener.held, None
-                await ws.send(held)
+                await ws.send(listener.held[0])
+                listener.held = None
                 return
             if listener.number != self.victim or number < self.slip or self.slipped or fault in (None, "no_welcome", "refuse"):
                 await ws.send(message)
@@ -160,9 +160,15 @@ class FakeNode:
                 await ws.send(message)
                 self.loop.call_later(0.3, lambda: asyncio.ensure_future(ws.send(message)))
             elif fault == "reorder":
-                listener.held, listener.held_data = message, data
+                listener.held = (message, stream)
             elif fault == "corrupt":
                 await ws.send(message.replace(data, data[:-3] + "!" + data[-2:]))
+            elif fault == "other_bytes":  # the same value, but not as it was sent
+                await ws.send(message.replace('"x":', '"x": '))
+            elif fault == "wrong_sender":
+                await ws.send(message.replace('"from":', '"from":"mallory","was":'))
+            elif fault == "wrong_room":
+                await ws.send(message.replace('"channel":"room:', '"channel":"room:not '))
             elif fault == "stray":
                 await ws.send(message)
                 await ws.send('{"event":"message","channel":"room:x","id":"x","from":"y","time":1,"data":"never sent"}')
@@ -190,6 +196,7 @@ class Wrong(unittest.TestCase):
                         3, 20),
         "latency": (["--clients", 4, "--rate", 100, "--seconds", 0.5, "--quiet", 0, "--warmup", 0, "--settle", 0.5], 2, 20),
         "idle": (["--clients", 12, "--room-size", 6, "--quiet", 0, "--seconds", 0.4, "--settle", 0.5], 3, 3),
+        "verify": (["--clients", 6, "--room-size", 3, "--rate", 200, "--churn", 0, "--seconds", 0.5, "--settle", 0.5], 2, 20),
         "storm": (["--clients", 10, "--residents", 4, "--stream-rate", 100, "--baseline", 0.4, "--settle", 0.6], 2, 20),
     }
 
@@ -226,10 +233,20 @@ class Wrong(unittest.TestCase):
         self.expect("late_duplicate", duplicated=1)
 
     def test_reorder(self):
-        self.expect("reorder", only=["fanout", "fanout open", "latency", "storm"], out_of_order=1)
+        self.expect("reorder", only=["fanout", "fanout open", "latency", "storm", "verify"], out_of_order=1)
 
     def test_corrupt(self):
-        self.expect("corrupt", corrupted=1, lost=1)  # what is not what was sent has not arrived
+        # What is not what was sent has not arrived.
+        self.expect("corrupt", only=["fanout", "fanout open", "latency", "storm", "idle"], corrupted=1, lost=1)
+
+    def test_verify_other_bytes_of_the_same_value(self):
+        self.expect("other_bytes", only=["verify"], corrupted=1)
+
+    def test_verify_wrong_sender(self):
+        self.expect("wrong_sender", only=["verify"], unexpected=1, lost=1)
+
+    def test_verify_wrong_room(self):
+        self.expect("wrong_room", only=["verify"], unexpected=1, lost=1)
 
     def test_message_that_nobody_sent(self):
         self.expect("stray", unexpected=1)
@@ -278,6 +295,11 @@ class Real(warren.WarrenTest):
         self.assertEqual(report["versions"]["node"], report["versions"]["warren_bench"])
         self.assertEqual(report["cores"], os.cpu_count())
         self.assertTrue(report["pinning"]["tool"] and report["pinning"]["nodes"])
+        return report
+
+    def run_bench_unprobed(self, scenario, *arguments):
+        code, report, stderr = bench(scenario, "--nodes", self.nodes[0].ws, *arguments)
+        self.assertEqual((code, report["ok"], {k: report[k] for k in FAULTS if report[k]}), (0, True, {}), stderr)
         return report
 
     async def test_fanout(self):
@@ -337,6 +359,17 @@ class Real(warren.WarrenTest):
         self.assertGreater(report["all_welcome_s"], 0.45)
         self.assertEqual(report["sent"], 0)
 
+    async def test_verify(self):
+        report = self.run_bench_unprobed("verify", "--clients", 30, "--room-size", 5, "--rate", 800, "--churn", 60, "--seconds", 1.5,
+                                         "--max-bytes", 3000, "--settle", 0.3, "--seed", 42)
+        self.assertEqual((report["seed"], report["unanswered"]), (42, 0))
+        for what in ("received_room", "received_whisper", "received_binary", "fragmented", "batches", "compressed", "aborts", "resent"):
+            self.assertGreater(report[what], 0, what)
+        self.assertGreater(report["departures"], report["aborts"])
+        self.assertGreater(report["received_room"], 2 * report["sent_room"])  # of five, some are away
+        self.assertLessEqual(report["received_room"], 5 * report["sent_room"])
+        self.assertLessEqual(report["received_binary"], 4 * report["sent_binary"])
+
     async def test_interrupt(self):
         node = self.nodes[0]
         for arguments in (["fanout", "--clients", "5"], ["idle", "--clients", "5"], ["storm", "--clients", "5", "--baseline", "20"]):
@@ -356,6 +389,33 @@ class Real(warren.WarrenTest):
         code, report, stderr = bench("latency", "--nodes", self.nodes[0].ws, "--metrics", self.nodes[0].http, "--quiet", 0)
         self.assertEqual(code, 1, stderr)
         self.assertIn("without warren_process_cpu_seconds_total", report["failure"])
+
+
+class Cluster(warren.WarrenTest):
+    """Over two nodes, RabbitMQ and Redis."""
+
+    node_count = 2
+
+    def run_bench(self, scenario, *arguments):
+        code, report, stderr = bench(scenario, "--nodes", ",".join(node.ws for node in self.nodes), *arguments)
+        self.assertEqual((code, report["ok"], {k: report[k] for k in FAULTS if report[k]}), (0, True, {}), stderr)
+        return report
+
+    async def test_fanout(self):
+        report = self.run_bench("fanout", "--rooms", 20, "--clients", 4, "--seconds", 1, "--warmup", 0.2, "--quiet", 0.5)
+        self.assertEqual(report["received"], report["sent"] * 4)
+        self.assertGreater(report["sent"], 20)
+        for node in self.nodes:  # and it went through the broker, to both
+            self.assertGreater(node.metric("warren_amqp_consumed_messages_total"), report["sent"] / 2)
+
+    async def test_latency(self):
+        report = self.run_bench("latency", "--clients", 4, "--rate", 50, "--seconds", 1, "--warmup", 0.2, "--quiet", 0.5)
+        self.assertEqual((report["latency_same_node_ms"]["count"], report["latency_across_nodes_ms"]["count"]), (100, 100))
+
+    async def test_verify(self):
+        report = self.run_bench("verify", "--clients", 40, "--room-size", 8, "--rate", 400, "--churn", 40, "--seconds", 4, "--settle", 1)
+        self.assertGreater(report["resent"], 0)
+        self.assertGreater(report["received_whisper"], 0)
 
 
 class Encrypted(warren.WarrenTest):
@@ -422,7 +482,7 @@ class Limit(unittest.TestCase):
                 self.assertNotEqual(done.stderr, b"")
 
     def test_help_and_tables(self):
-        for scenario in ("fanout", "latency", "idle", "storm", "limit", "replay"):
+        for scenario in ("fanout", "latency", "idle", "storm", "verify", "limit", "replay"):
             done = subprocess.run([BINARY, scenario, "--help"], capture_output=True, timeout=30, check=False)
             self.assertEqual(done.returncode, 0)
             self.assertIn(b"Usage: warren-bench " + scenario.encode(), done.stdout)
