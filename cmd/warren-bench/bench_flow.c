@@ -265,7 +265,7 @@ static void on_message(struct bench_member *m, enum ws_opcode opcode, struct sli
         if (f->options->rate <= 0)
             pump(f);
     } else if (opcode != WS_OPCODE_TEXT || !bench_event_each(payload, on_event, m)) {
-        f->stage.faults.unexpected++;
+        bench_stage_odd(&f->stage, payload);
     }
 }
 

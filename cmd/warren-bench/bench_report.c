@@ -27,6 +27,7 @@ void bench_faults_deinit(struct bench_faults *f)
 {
     buffer_deinit(&f->refusal);
     buffer_deinit(&f->disconnect);
+    buffer_deinit(&f->oddity);
 }
 
 static void row_begin(struct bench_report *r, const char *label)
@@ -133,7 +134,7 @@ void bench_report_faults(struct bench_report *r, const struct bench_faults *f)
         {"duplicated", "duplicated", f->duplicated, NULL, NULL},
         {"out of order", "out_of_order", f->out_of_order, NULL, NULL},
         {"corrupted", "corrupted", f->corrupted, NULL, NULL},
-        {"unexpected", "unexpected", f->unexpected, NULL, NULL},
+        {"unexpected", "unexpected", f->unexpected, "oddity", &f->oddity},
         {"refused", "refused", f->refused, "refusal", &f->refusal},
         {"disconnects", "disconnects", f->disconnects, "disconnect", &f->disconnect},
     };

@@ -25,6 +25,7 @@ struct bench_faults {
     uint64_t lost, duplicated, out_of_order, corrupted, unexpected, refused, disconnects;
     struct buffer refusal;    /* the first one's code */
     struct buffer disconnect; /* the first one's reason */
+    struct buffer oddity;     /* the first one that was unexpected, or its beginning */
 };
 
 bool bench_faults_any(const struct bench_faults *f);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #define PROGRESS_MS 1000
+#define ODDITY_BYTES 300
 
 static void tell(struct bench_stage *s)
 {
@@ -191,6 +192,13 @@ void bench_stage_refused(struct bench_stage *s, struct slice raw_code)
     s->faults.refused++;
     if (s->faults.refusal.size == 0 && slice_is_set(raw_code))
         json_string_decode(raw_code, &s->faults.refusal);
+}
+
+void bench_stage_odd(struct bench_stage *s, struct slice frame)
+{
+    s->faults.unexpected++;
+    for (size_t i = 0; s->faults.oddity.size < ODDITY_BYTES && i < frame.size && s->faults.unexpected == 1; i++)
+        buffer_append_char(&s->faults.oddity, frame.data[i] >= ' ' && frame.data[i] <= '~' ? frame.data[i] : '.');
 }
 
 void bench_stage_probe(struct bench_stage *s, struct bench_probe *ret_probe)

@@ -70,6 +70,8 @@ void bench_stage_lost(struct bench_stage *s, const struct bench_member *m, const
 void bench_stage_not_connected(struct bench_stage *s, const struct bench_member *m, const struct bench_end *end);
 /** An error event's code. */
 void bench_stage_refused(struct bench_stage *s, struct slice raw_code);
+/** Something came that had no business to: @frame, whole or what is wrong with it. */
+void bench_stage_odd(struct bench_stage *s, struct slice frame);
 /** What the nodes have used so far; a failure of the run if they do not tell. */
 void bench_stage_probe(struct bench_stage *s, struct bench_probe *ret_probe);
 

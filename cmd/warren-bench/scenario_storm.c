@@ -229,7 +229,7 @@ static void on_message(struct bench_member *m, enum ws_opcode opcode, struct sli
             s->stage.faults.corrupted++;
     }
     if (!is_ours && (opcode != WS_OPCODE_TEXT || !bench_event_each(payload, on_event, m)))
-        s->stage.faults.unexpected++;
+        bench_stage_odd(&s->stage, payload);
 }
 
 static void on_open(struct bench_member *m)

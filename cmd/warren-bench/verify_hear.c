@@ -10,6 +10,7 @@
 struct hearing {
     struct verify *verify;
     size_t listener;
+    struct slice frame;
 };
 
 /** Whether the sender could have said it here. */
@@ -80,7 +81,7 @@ static void take_message(const struct hearing *h, const struct bench_event *even
     if (!slice_is_set(event->channel) || !slice_is_set(event->from) ||
         !verify_content_read(event->data, false, &name) || !is_sensible(v, h->listener, &name) ||
         !is_attributed(v, h->listener, &name, event))
-        v->stage.faults.unexpected++;
+        bench_stage_odd(&v->stage, h->frame);
     else
         take(v, h->listener, &name, event->data);
 }
@@ -95,7 +96,8 @@ static void take_answer(const struct hearing *h, const struct bench_event *event
     while (i < c->outbox_count && !(event->has_id && c->outbox[i].id == event->id))
         i++;
     if (i == c->outbox_count) {
-        h->verify->stage.faults.unexpected += event->kind != BENCH_EVENT_ERROR;
+        if (event->kind != BENCH_EVENT_ERROR)
+            bench_stage_odd(&h->verify->stage, h->frame);
         return;
     }
     memmove(&c->outbox[i], &c->outbox[i + 1], (c->outbox_count - i - 1) * sizeof(c->outbox[0]));
@@ -110,7 +112,7 @@ static void on_event(void *userdata, const struct bench_event *event)
     switch (event->kind) {
     case BENCH_EVENT_WELCOME:
         if (v->clients[h->listener].is_there)
-            v->stage.faults.unexpected++;
+            bench_stage_odd(&v->stage, h->frame);
         else
             verify_listen(v, h->listener);
         break;
@@ -128,7 +130,7 @@ static void on_event(void *userdata, const struct bench_event *event)
 
 void verify_hear(struct verify *v, struct bench_member *m, enum ws_opcode opcode, struct slice payload)
 {
-    struct hearing h = {.verify = v, .listener = m->index};
+    struct hearing h = {.verify = v, .listener = m->index, .frame = payload};
     struct verify_name name = {.seed = (uint64_t)v->options->seed};
 
     if (opcode == WS_OPCODE_TEXT && bench_event_each(payload, on_event, &h))
@@ -136,7 +138,7 @@ void verify_hear(struct verify *v, struct bench_member *m, enum ws_opcode opcode
     if (opcode == WS_OPCODE_BINARY && verify_content_read(payload, true, &name) && is_sensible(v, m->index, &name))
         take(v, m->index, &name, payload);
     else
-        v->stage.faults.unexpected++;
+        bench_stage_odd(&v->stage, payload);
 }
 
 /* ---- what is owed ---- */

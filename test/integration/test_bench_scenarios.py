@@ -289,7 +289,7 @@ class Real(warren.WarrenTest):
     def run_bench(self, scenario, *arguments):
         node = self.nodes[0]
         code, report, stderr = bench(scenario, "--nodes", node.ws, "--metrics", node.api, "--pid", node.process.pid, *arguments)
-        self.assertEqual((code, report["ok"], {k: report[k] for k in FAULTS if report[k]}), (0, True, {}), stderr)
+        self.assertEqual((code, report["ok"], {k: report[k] for k in FAULTS if report[k]}), (0, True, {}), str(report) + stderr)
         self.assertTrue(report["command"].startswith(f"warren-bench {scenario} --nodes {node.ws}"))
         self.assertRegex(report["versions"]["node"], r"^\d+\.\d+\.\d+$")
         self.assertEqual(report["versions"]["node"], report["versions"]["warren_bench"])
@@ -299,7 +299,7 @@ class Real(warren.WarrenTest):
 
     def run_bench_unprobed(self, scenario, *arguments):
         code, report, stderr = bench(scenario, "--nodes", self.nodes[0].ws, *arguments)
-        self.assertEqual((code, report["ok"], {k: report[k] for k in FAULTS if report[k]}), (0, True, {}), stderr)
+        self.assertEqual((code, report["ok"], {k: report[k] for k in FAULTS if report[k]}), (0, True, {}), str(report) + stderr)
         return report
 
     async def test_fanout(self):
@@ -398,7 +398,7 @@ class Cluster(warren.WarrenTest):
 
     def run_bench(self, scenario, *arguments):
         code, report, stderr = bench(scenario, "--nodes", ",".join(node.ws for node in self.nodes), *arguments)
-        self.assertEqual((code, report["ok"], {k: report[k] for k in FAULTS if report[k]}), (0, True, {}), stderr)
+        self.assertEqual((code, report["ok"], {k: report[k] for k in FAULTS if report[k]}), (0, True, {}), str(report) + stderr)
         return report
 
     async def test_fanout(self):
@@ -406,7 +406,7 @@ class Cluster(warren.WarrenTest):
         self.assertEqual(report["received"], report["sent"] * 4)
         self.assertGreater(report["sent"], 20)
         for node in self.nodes:  # and it went through the broker, to both
-            self.assertGreater(node.metric("warren_amqp_consumed_messages_total"), report["sent"] / 2)
+            self.assertGreater(node.metric("warren_amqp_consumed_bodies_total"), 10)
 
     async def test_latency(self):
         report = self.run_bench("latency", "--clients", 4, "--rate", 50, "--seconds", 1, "--warmup", 0.2, "--quiet", 0.5)
