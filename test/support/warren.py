@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import re
+import resource
 import secrets
 import signal
 import socket
@@ -148,7 +149,7 @@ class Broker:
 class Node:
     """One warrend process."""
 
-    def __init__(self, settings=None, standalone=False, port=None, internal=None, environment=None):
+    def __init__(self, settings=None, standalone=False, port=None, internal=None, environment=None, config=None, descriptors=None):
         self.port = port or free_port()
         self.internal_port = internal or free_port()
         self.id = f"127.0.0.1:{self.port}"
@@ -164,18 +165,23 @@ class Node:
         }
         self.standalone = standalone
         self.environment = environment or {}
+        self.config = config  # a file's path
+        self.descriptors = descriptors  # the hard limit
         self.log_file = tempfile.NamedTemporaryFile(prefix="warrend-", suffix=".log", mode="w+b")
         self.process = None
 
     def start(self, ready=True):
         command = [os.path.join(BIN, "warrend")]
+        if self.config:
+            command += ["--config", self.config]
         for key, value in self.settings.items():
             command += ["--set", f"{key}={value}"]
         if self.standalone:
             command.append("--standalone")
         environment = {k: v for k, v in os.environ.items() if not k.startswith("WARREN_")}
         environment.update({"ASAN_OPTIONS": "detect_leaks=1", "UBSAN_OPTIONS": "print_stacktrace=1", **self.environment})
-        self.process = subprocess.Popen(command, stdout=self.log_file, stderr=self.log_file, env=environment)
+        limit = (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (self.descriptors,) * 2)) if self.descriptors else None
+        self.process = subprocess.Popen(command, stdout=self.log_file, stderr=self.log_file, env=environment, preexec_fn=limit)
         if ready:
             self.wait_ready()
         return self
