@@ -341,7 +341,7 @@ struct hub {
     size_t interest_ends;     /* under way */
     struct loop_timer straggler_timer, sweep_timer;
     struct hub_sweep *sweep; /* under way */
-    uint64_t sweep_round;    /* whom it has been at has this number */
+    uint32_t sweep_round;    /* whom it has been at has this number */
     bool is_sweep_due;       /* another one, behind the one under way */
     bool is_store_known;     /* it was there before */
 

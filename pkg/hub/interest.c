@@ -11,7 +11,7 @@
 
 struct interest_item {
     struct hub_channel *channel; /* held */
-    uint64_t generation;
+    uint32_t generation;
 };
 
 /** One statement about many channels. */
@@ -105,7 +105,7 @@ void hub_interest_want(struct hub *h, struct hub_sequence *s)
     if (s->status != HUB_SEQUENCE_UNKNOWN || h->is_stopped)
         return;
     s->status = HUB_SEQUENCE_POSITIONING;
-    list_append(&h->unpositioned, &s->position_link);
+    list_append(&h->unpositioned, &s->due_link);
     loop_defer(h->loop, &h->turn_end);
 }
 
@@ -114,7 +114,7 @@ void hub_interest_run(struct hub *h)
     struct interest_put *put = NULL;
 
     while (!list_is_empty(&h->unpositioned) && !h->is_stopped) {
-        struct hub_sequence *s = container_of(list_pop(&h->unpositioned), struct hub_sequence, position_link);
+        struct hub_sequence *s = container_of(list_pop(&h->unpositioned), struct hub_sequence, due_link);
 
         if (!put && !(put = put_new(h, false))) {
             hub_note_out_of_memory(h, "a statement of interest");

@@ -65,7 +65,7 @@ static void add(struct hub_join *j, struct message *m, struct store_position at)
 /** Goes on with what the ring has: the rest cannot be had. */
 static void jump(struct hub_join *j, const struct hub_sequence *s)
 {
-    uint64_t oldest = hub_ring_oldest(&s->ring, s->last.epoch, s->last.offset);
+    uint64_t oldest = hub_ring_oldest(s->ring, s->last.epoch, s->last.offset);
 
     if (j->at.epoch == s->last.epoch && j->at.offset + 1 >= oldest && j->at.offset <= s->last.offset)
         return;
@@ -128,7 +128,7 @@ static bool is_whole(struct hub *h, struct hub_join *j)
         j->recovered = false;
         j->at.offset = s->last.offset;
     }
-    if (hub_ring_covers(&s->ring, s->last.epoch, j->at.offset, s->last.offset))
+    if (hub_ring_covers(s->ring, s->last.epoch, j->at.offset, s->last.offset))
         return true;
     /* A read that brought nothing new will not bring more. */
     if (j->was_read && !j->has_moved) {
@@ -142,8 +142,8 @@ static bool is_whole(struct hub *h, struct hub_join *j)
 
 static void add_rest(struct hub_join *j, const struct hub_sequence *s)
 {
-    for (uint32_t i = 0; i < s->ring.count; i++) {
-        struct message *m = hub_ring_at(&s->ring, i);
+    for (uint32_t i = 0; i < hub_ring_count(s->ring); i++) {
+        struct message *m = hub_ring_at(s->ring, i);
 
         if (m->epoch == j->at.epoch && m->offset > j->at.offset)
             add(j, m, (struct store_position){.epoch = m->epoch, .offset = m->offset});
@@ -238,7 +238,7 @@ void hub_join_resume(struct hub *h, struct hub_sequence *s, bool has_failed)
     for (struct list *it; (it = list_pop(&waiting));) {
         struct hub_join *j = container_of(it, struct hub_join, link);
 
-        j->was_read = s->status == HUB_SEQUENCE_LIVE && s->reads - s->is_reading > j->reads;
+        j->was_read = s->status == HUB_SEQUENCE_LIVE && s->reads - (s->reading != NULL) > j->reads;
         if (has_failed && s->status != HUB_SEQUENCE_LIVE)
             j->is_blind = true;
         else if (has_failed)
@@ -260,7 +260,8 @@ struct store_position hub_join_oldest(const struct hub_sequence *s)
     return oldest;
 }
 
-void hub_join_take_log(struct hub_sequence *s, const struct hub_record *records, size_t count)
+void hub_join_take_log(struct hub_sequence *s, struct store_position after, const struct hub_record *records,
+                       size_t count)
 {
     list_for_each (it, &s->joins) {
         struct hub_join *j = container_of(it, struct hub_join, link);
@@ -268,7 +269,7 @@ void hub_join_take_log(struct hub_sequence *s, const struct hub_record *records,
         if (j->at.epoch != s->last.epoch)
             continue;
         /* One that came while the log was read from further on waits for the next. */
-        if (s->read_after.epoch == j->at.epoch && s->read_after.offset > j->at.offset)
+        if (after.epoch == j->at.epoch && after.offset > j->at.offset)
             continue;
         for (size_t i = 0; i < count; i++) {
             if (records[i].position.epoch != j->at.epoch || records[i].position.offset <= j->at.offset)

@@ -64,8 +64,17 @@ static size_t records_open(struct hub *h, const struct store_record *records, si
     return count;
 }
 
-static void take(struct hub *h, struct hub_sequence *s, struct store_position last, struct store_position first,
-                 const struct store_record *records, size_t count)
+/** A read under way. */
+struct log_reading {
+    struct store_log_read read;
+    struct hub *hub;
+    struct hub_channel *channel; /* held */
+    struct store_position after;
+    uint32_t generation; /* of the sequence when it was sent */
+};
+
+static void take(struct hub *h, struct hub_sequence *s, struct store_position after, struct store_position last,
+                 struct store_position first, const struct store_record *records, size_t count)
 {
     struct hub_record *opened = malloc((count + 1) * sizeof(*opened));
     size_t opened_count = opened ? records_open(h, records, count, opened) : 0;
@@ -73,7 +82,7 @@ static void take(struct hub *h, struct hub_sequence *s, struct store_position la
     /* What there was no memory for is read again, by the next one who asks. */
     if (opened_count == count && opened) {
         hub_sequence_take_log(h, s, last, first, opened, count);
-        hub_join_take_log(s, opened, count);
+        hub_join_take_log(s, after, opened, count);
         if (s->is_behind)
             hub_log_want(h, s);
     }
@@ -86,40 +95,52 @@ static void take(struct hub *h, struct hub_sequence *s, struct store_position la
 static void on_log_read(struct store_log_read *read, int result, struct store_position last,
                         struct store_position first, const struct store_record *records, size_t count)
 {
-    struct hub_sequence *s = container_of(read, struct hub_sequence, read);
-    struct hub_channel *c = s->channel;
-    struct hub *h = s->hub;
+    base_cleanup(base_free_p)
+    struct log_reading *reading = container_of(read, struct log_reading, read);
+    struct hub_channel *c = reading->channel;
+    struct hub_sequence *s = c->sequence;
+    struct hub *h = reading->hub;
 
-    s->is_reading = false;
+    s->reading = NULL;
     h->reads--;
-    if (s->generation != s->read_generation || s->status != HUB_SEQUENCE_LIVE)
+    if (s->generation != reading->generation || s->status != HUB_SEQUENCE_LIVE)
         hub_join_resume(h, s, h->is_stopped);
     else if (result || h->is_stopped)
         hub_join_resume(h, s, true);
     else
-        take(h, s, last, first, records, count);
+        take(h, s, reading->after, last, first, records, count);
     hub_channel_release(h, c); /* may be the end of the sequence */
     hub_log_pump(h);
 }
 
-static void read_start(struct hub *h, struct hub_sequence *s)
+static int read_start(struct hub *h, struct hub_sequence *s)
 {
-    s->read_after = hub_join_oldest(s);
-    s->read_generation = s->generation;
-    s->read = (struct store_log_read){
-        .channel = slice_make(s->channel->name, s->channel->name_size),
-        .after = s->read_after,
+    struct log_reading *reading = malloc(sizeof(*reading));
+
+    if (!reading)
+        return -ENOMEM;
+    *reading = (struct log_reading){
+        .hub = h,
+        .channel = s->channel,
+        .after = hub_join_oldest(s),
+        .generation = s->generation,
+    };
+    reading->read = (struct store_log_read){
+        .channel = hub_channel_name(s->channel),
+        .after = reading->after,
         .limit = HUB_READ_RECORDS,
         .max_bytes = HUB_READ_BYTES,
         .done = on_log_read,
     };
     s->reads++;
-    s->is_reading = true;
+    s->reading = reading;
     h->reads++;
-    list_remove(&s->straggler_link);
+    if (s->early)
+        list_remove(&s->early->straggler_link);
     hub_channel_hold(s->channel);
     hub_count(h, HUB_METRIC_LOG_READS, 1);
-    store_log_read(h->store, &s->read);
+    store_log_read(h->store, &reading->read);
+    return 0;
 }
 
 void hub_log_pump(struct hub *h)
@@ -129,14 +150,19 @@ void hub_log_pump(struct hub *h)
 
         if (!it)
             return;
-        read_start(h, container_of(it, struct hub_sequence, read_link));
+        /* Without memory it waits for the next answer, or the next sweep. */
+        if (read_start(h, container_of(it, struct hub_sequence, due_link)) < 0) {
+            hub_note_out_of_memory(h, "a read of a log");
+            list_prepend(&h->unread, it);
+            return;
+        }
     }
 }
 
 void hub_log_want(struct hub *h, struct hub_sequence *s)
 {
-    if (s->is_reading || s->status != HUB_SEQUENCE_LIVE || list_is_linked(&s->read_link) || h->is_stopped)
+    if (s->reading || s->status != HUB_SEQUENCE_LIVE || list_is_linked(&s->due_link) || h->is_stopped)
         return;
-    list_append(&h->unread, &s->read_link);
+    list_append(&h->unread, &s->due_link);
     hub_log_pump(h);
 }

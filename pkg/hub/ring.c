@@ -32,12 +32,12 @@ static void drop_oldest(struct hub_ring *r)
     r->count--;
 }
 
-void hub_ring_clear(struct hub_ring *r)
+struct hub_ring *hub_ring_free(struct hub_ring *r)
 {
-    while (r->count > 0)
+    while (r && r->count > 0)
         drop_oldest(r);
-    free(r->items);
-    *r = (struct hub_ring){0};
+    free(r);
+    return NULL;
 }
 
 static size_t message_bytes(const struct message *m)
@@ -51,13 +51,14 @@ static struct message *compact(struct message *m)
     return cost(m) > 2 * message_bytes(m) + 256 ? message_copy(m) : message_ref(m);
 }
 
-void hub_ring_add(struct hub_ring *r, struct message *m)
+void hub_ring_add(struct hub_ring **ring, struct message *m)
 {
+    struct hub_ring *r = *ring;
     struct message *kept;
 
-    if (!r->items)
-        r->items = calloc(HUB_RING_MAX, sizeof(*r->items));
-    kept = r->items ? compact(m) : NULL;
+    if (!r)
+        r = *ring = calloc(1, sizeof(*r));
+    kept = r ? compact(m) : NULL;
     if (!kept)
         return;
     while (r->count == HUB_RING_MAX || (r->count > 0 && r->bytes + cost(kept) > HUB_RING_BYTES_MAX))
@@ -69,7 +70,7 @@ void hub_ring_add(struct hub_ring *r, struct message *m)
 
 bool hub_ring_has_id(const struct hub_ring *r, struct slice id)
 {
-    for (uint32_t i = 0; i < r->count; i++) {
+    for (uint32_t i = 0; i < hub_ring_count(r); i++) {
         if (slice_equal(hub_ring_at(r, i)->id, id))
             return true;
     }
@@ -80,7 +81,7 @@ uint64_t hub_ring_oldest(const struct hub_ring *r, uint64_t epoch, uint64_t last
 {
     uint64_t expected = last;
 
-    for (uint32_t i = r->count; i-- > 0 && expected > 0;) {
+    for (uint32_t i = hub_ring_count(r); i-- > 0 && expected > 0;) {
         const struct message *m = hub_ring_at(r, i);
 
         if (!m->epoch)

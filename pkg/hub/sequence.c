@@ -50,7 +50,7 @@ static void deliver_apart(struct hub *h, struct hub_sequence *s, struct message 
     struct message fields = *m;
     struct message *apart;
 
-    if (hub_ring_has_id(&s->ring, m->id)) {
+    if (hub_ring_has_id(s->ring, m->id)) {
         hub_count(h, HUB_METRIC_SEQUENCE_OLD, 1);
         return;
     }
@@ -129,64 +129,108 @@ static struct hub_held *held_of(struct list *link)
     return container_of(link, struct hub_held, link);
 }
 
-/** Takes it out of the held ones; the message is the caller's. */
+/** Nothing is held any more. */
+static void early_free(struct hub_sequence *s)
+{
+    assert(list_is_empty(&s->early->held) && !s->early->count && !s->early->bytes);
+    list_remove(&s->early->straggler_link);
+    free(s->early);
+    s->early = NULL;
+}
+
+static struct hub_early *early_new(void)
+{
+    struct hub_early *early = calloc(1, sizeof(*early));
+
+    if (!early)
+        return NULL;
+    list_init(&early->held);
+    list_init(&early->straggler_link);
+    return early;
+}
+
+/** Takes it out of the held ones; the message is the caller's. Who took the last one calls held_settle(). */
 static struct message *held_take(struct hub_sequence *s, struct hub_held *held)
 {
     struct message *m = held->message;
 
     list_remove(&held->link);
-    s->held_count--;
-    s->held_bytes -= m->data.size;
+    s->early->count--;
+    s->early->bytes -= m->data.size;
     free(held);
     return m;
 }
 
+static void held_settle(struct hub_sequence *s)
+{
+    if (s->early && list_is_empty(&s->early->held))
+        early_free(s);
+}
+
 static void held_drop_all(struct hub_sequence *s)
 {
-    while (!list_is_empty(&s->held))
-        message_unref(held_take(s, held_of(s->held.next)));
+    while (s->early && !list_is_empty(&s->early->held))
+        message_unref(held_take(s, held_of(s->early->held.next)));
+    held_settle(s);
 }
 
 static void straggler_arm(struct hub *h, struct hub_sequence *s)
 {
-    if (list_is_linked(&s->straggler_link) || s->is_reading || h->is_stopped)
+    struct hub_early *early = s->early;
+
+    if (!early || list_is_linked(&early->straggler_link) || s->reading || h->is_stopped)
         return;
-    s->straggler_due_ms = loop_now_ms(h->loop) + HUB_STRAGGLER_MS;
-    list_append(&h->stragglers, &s->straggler_link);
+    early->sequence = s;
+    early->straggler_due_ms = loop_now_ms(h->loop) + HUB_STRAGGLER_MS;
+    list_append(&h->stragglers, &early->straggler_link);
     if (!loop_timer_is_pending(&h->straggler_timer))
         loop_timer_start(&h->straggler_timer, HUB_STRAGGLER_MS);
 }
 
-/** Keeps @m in its place among the held ones. Beyond the bounds the one that is furthest ahead goes: the log has it. */
-static void hold(struct hub *h, struct hub_sequence *s, struct message *m)
+/** Puts @m in its place among the held ones, unless it is there. 0, -ENOMEM. */
+static int held_insert(struct hub_sequence *s, struct message *m)
 {
-    struct list *before = &s->held;
+    struct list *head = &s->early->held, *before = head;
     struct hub_held *held;
 
-    while (before->previous != &s->held) {
+    while (before->previous != head) {
         int order = position_compare(position_of(held_of(before->previous)->message), position_of(m));
 
         if (order == 0)
-            return;
+            return 0;
         if (order < 0)
             break;
         before = before->previous;
     }
     held = calloc(1, sizeof(*held));
-    if (!held) {
-        s->is_behind = true;
-        hub_note_out_of_memory(h, "a message that came early");
-        return;
-    }
+    if (!held)
+        return -ENOMEM;
     held->message = message_ref(m);
     held->reads = s->reads;
     list_init(&held->link);
     list_insert_before(before, &held->link);
-    s->held_count++;
-    s->held_bytes += m->data.size;
-    hub_count(h, HUB_METRIC_SEQUENCE_HELD, 1);
-    while (s->held_count > HUB_HELD_MAX || (s->held_bytes > HUB_HELD_BYTES_MAX && s->held_count > 1)) {
-        message_unref(held_take(s, held_of(s->held.previous)));
+    s->early->count++;
+    s->early->bytes += m->data.size;
+    return 0;
+}
+
+/** Keeps @m. Beyond the bounds the one that is furthest ahead goes: the log has it. */
+static void hold(struct hub *h, struct hub_sequence *s, struct message *m)
+{
+    uint32_t before = s->early ? s->early->count : 0;
+
+    if (!s->early)
+        s->early = early_new();
+    if (!s->early || held_insert(s, m) < 0) {
+        held_settle(s);
+        s->is_behind = true;
+        hub_note_out_of_memory(h, "a message that came early");
+        return;
+    }
+    if (s->early->count > before)
+        hub_count(h, HUB_METRIC_SEQUENCE_HELD, 1);
+    while (s->early->count > HUB_HELD_MAX || (s->early->bytes > HUB_HELD_BYTES_MAX && s->early->count > 1)) {
+        message_unref(held_take(s, held_of(s->early->held.previous)));
         s->is_behind = true;
     }
 }
@@ -194,7 +238,9 @@ static void hold(struct hub *h, struct hub_sequence *s, struct message *m)
 /** Delivers what has become next, drops what has become old. */
 static void drain(struct hub *h, struct hub_sequence *s)
 {
-    list_for_each_safe (it, &s->held) {
+    if (!s->early)
+        return;
+    list_for_each_safe (it, &s->early->held) {
         struct hub_held *held = held_of(it);
         struct store_position at = position_of(held->message);
         struct message *m;
@@ -206,27 +252,31 @@ static void drain(struct hub *h, struct hub_sequence *s)
             deliver_in_place(h, s, m);
         message_unref(m);
     }
-    if (list_is_empty(&s->held))
-        list_remove(&s->straggler_link);
+    held_settle(s);
+}
+
+/** The smallest offset of this epoch that is held, if it is before @offset, else @offset. */
+static uint64_t next_held(const struct hub_sequence *s, uint64_t offset)
+{
+    if (!s->early)
+        return offset;
+    list_for_each (it, &s->early->held) {
+        const struct message *m = held_of(it)->message;
+
+        if (m->epoch == s->last.epoch && m->offset < offset)
+            offset = m->offset;
+    }
+    return offset;
 }
 
 /** The message at @offset comes next: what is held before it is delivered, what is not is given up. */
 static void skip_to(struct hub *h, struct hub_sequence *s, uint64_t offset)
 {
-    uint64_t next;
-
     for (;;) {
         drain(h, s);
         if (offset <= s->last.offset + 1)
             return;
-        next = offset;
-        list_for_each (it, &s->held) {
-            const struct message *m = held_of(it)->message;
-
-            if (m->epoch == s->last.epoch && m->offset < next)
-                next = m->offset;
-        }
-        give_up(h, s, next - 1);
+        give_up(h, s, next_held(s, offset) - 1);
     }
 }
 
@@ -263,7 +313,7 @@ void hub_sequence_feed(struct hub *h, struct hub_sequence *s, struct message *m)
         feed_old(h, s, m);
     } else if (at.epoch == s->last.epoch && at.offset == s->last.offset + 1) {
         deliver_in_place(h, s, m);
-        if (!list_is_empty(&s->held))
+        if (!hub_sequence_holds_nothing(s))
             drain(h, s);
     } else if (at.epoch == s->last.epoch) {
         hold(h, s, m);
@@ -285,27 +335,25 @@ static void on_straggler_timer(void *userdata)
     uint64_t now_ms = loop_now_ms(h->loop);
 
     while (!list_is_empty(&h->stragglers)) {
-        struct hub_sequence *s = container_of(h->stragglers.next, struct hub_sequence, straggler_link);
+        struct hub_early *early = container_of(h->stragglers.next, struct hub_early, straggler_link);
 
-        if (s->straggler_due_ms > now_ms) {
-            loop_timer_start(&h->straggler_timer, s->straggler_due_ms - now_ms);
+        if (early->straggler_due_ms > now_ms) {
+            loop_timer_start(&h->straggler_timer, early->straggler_due_ms - now_ms);
             return;
         }
-        list_remove(&s->straggler_link);
-        hub_log_want(h, s);
+        list_remove(&early->straggler_link);
+        hub_log_want(h, early->sequence);
     }
 }
 
 /* ---- the log speaks ---- */
 
-/** The log is in a later life than this sequence was. */
-static void enter_epoch(struct hub *h, struct hub_sequence *s, uint64_t epoch, struct store_position first)
+/** What is beyond the end of the old epoch has lost its place, and not its listeners. */
+static void deliver_beyond_end(struct hub *h, struct hub_sequence *s, struct store_position ended)
 {
-    struct store_position ended = s->last;
-    struct hub_past *past;
-
-    /* What is beyond the end of the old one has lost its place, and not its listeners. */
-    list_for_each_safe (it, &s->held) {
+    if (!s->early)
+        return;
+    list_for_each_safe (it, &s->early->held) {
         struct message *m;
 
         if (held_of(it)->message->epoch != ended.epoch)
@@ -315,6 +363,16 @@ static void enter_epoch(struct hub *h, struct hub_sequence *s, uint64_t epoch, s
             deliver_apart(h, s, m);
         message_unref(m);
     }
+    held_settle(s);
+}
+
+/** The log is in a later life than this sequence was. */
+static void enter_epoch(struct hub *h, struct hub_sequence *s, uint64_t epoch, struct store_position first)
+{
+    struct store_position ended = s->last;
+    struct hub_past *past;
+
+    deliver_beyond_end(h, s, ended);
     /* An epoch without a message has no past: a channel's first one does not count as a change. */
     past = ended.offset > 0 ? past_of(h, s) : NULL;
     if (past && past->earlier_count == HUB_EARLIER_MAX)
@@ -333,7 +391,9 @@ static void enter_epoch(struct hub *h, struct hub_sequence *s, uint64_t epoch, s
 /** Of what came before the read was sent, nothing is left open: the log has spoken. */
 static void settle_held(struct hub *h, struct hub_sequence *s)
 {
-    list_for_each_safe (it, &s->held) {
+    if (!s->early)
+        return;
+    list_for_each_safe (it, &s->early->held) {
         struct hub_held *held = held_of(it);
         struct message *m = held->message;
 
@@ -352,6 +412,7 @@ static void settle_held(struct hub *h, struct hub_sequence *s)
             deliver_in_place(h, s, m);
         message_unref(m);
     }
+    held_settle(s);
 }
 
 void hub_sequence_take_log(struct hub *h, struct hub_sequence *s, struct store_position last,
@@ -376,15 +437,15 @@ void hub_sequence_take_log(struct hub *h, struct hub_sequence *s, struct store_p
         settle_held(h, s);
     drain(h, s);
     /* What came while the log was read waits for its stragglers like anything else. */
-    if (!list_is_empty(&s->held))
+    if (!hub_sequence_holds_nothing(s))
         straggler_arm(h, s);
 }
 
 void hub_sequence_begin(struct hub *h, struct hub_sequence *s, struct store_position position)
 {
     s->last = position;
-    if (s->is_blind && !list_is_empty(&s->held)) {
-        const struct message *m = held_of(s->held.next)->message;
+    if (s->is_blind && !hub_sequence_holds_nothing(s)) {
+        const struct message *m = held_of(s->early->held.next)->message;
 
         /* Whoever listened without a position goes on with the first message that came since. */
         if (m->epoch == position.epoch && m->offset <= position.offset) {
@@ -395,7 +456,7 @@ void hub_sequence_begin(struct hub *h, struct hub_sequence *s, struct store_posi
     s->status = HUB_SEQUENCE_LIVE;
     s->is_blind = s->is_suspect = false;
     drain(h, s);
-    if (s->is_behind || !list_is_empty(&s->held))
+    if (s->is_behind || !hub_sequence_holds_nothing(s))
         hub_log_want(h, s);
     hub_join_resume(h, s, false);
 }
@@ -408,15 +469,11 @@ int hub_sequence_new(struct hub *h, struct hub_channel *c)
 
     if (!s)
         return -ENOMEM;
-    s->hub = h;
     s->channel = c;
     s->sweep_round = h->sweep_round;
     list_init(&s->link);
-    list_init(&s->straggler_link);
-    list_init(&s->position_link);
-    list_init(&s->read_link);
+    list_init(&s->due_link);
     list_init(&s->joins);
-    list_init(&s->held);
     list_append(&h->sequences, &s->link);
     c->sequence = s;
     return 0;
@@ -426,13 +483,11 @@ struct hub_sequence *hub_sequence_free(struct hub *h base_unused, struct hub_seq
 {
     if (!s)
         return NULL;
-    assert(!s->is_reading && list_is_empty(&s->joins));
+    assert(!s->reading && list_is_empty(&s->joins));
     held_drop_all(s);
-    hub_ring_clear(&s->ring);
+    s->ring = hub_ring_free(s->ring);
     list_remove(&s->link);
-    list_remove(&s->straggler_link);
-    list_remove(&s->position_link);
-    list_remove(&s->read_link);
+    list_remove(&s->due_link);
     free(s->past);
     free(s);
     return NULL;
@@ -441,13 +496,11 @@ struct hub_sequence *hub_sequence_free(struct hub *h base_unused, struct hub_seq
 void hub_sequence_idle(struct hub *h, struct hub_sequence *s)
 {
     bool was_asked =
-        s->status == HUB_SEQUENCE_LIVE || (s->status == HUB_SEQUENCE_POSITIONING && !list_is_linked(&s->position_link));
+        s->status == HUB_SEQUENCE_LIVE || (s->status == HUB_SEQUENCE_POSITIONING && !list_is_linked(&s->due_link));
 
     held_drop_all(s);
-    hub_ring_clear(&s->ring);
-    list_remove(&s->straggler_link);
-    list_remove(&s->position_link);
-    list_remove(&s->read_link);
+    s->ring = hub_ring_free(s->ring);
+    list_remove(&s->due_link);
     free(s->past);
     s->past = NULL;
     s->is_blind = s->is_behind = s->is_suspect = false;
@@ -470,10 +523,8 @@ void hub_sequence_stop(struct hub *h)
 
         hub_join_resume(h, s, true);
         held_drop_all(s);
-        hub_ring_clear(&s->ring);
-        list_remove(&s->straggler_link);
-        list_remove(&s->position_link);
-        list_remove(&s->read_link);
+        s->ring = hub_ring_free(s->ring);
+        list_remove(&s->due_link);
         s->status = HUB_SEQUENCE_UNKNOWN;
     }
 }

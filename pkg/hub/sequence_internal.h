@@ -28,16 +28,26 @@ enum hub_sequence_status {
     HUB_SEQUENCE_LIVE,        /* @last is known: the last listener's leave */
 };
 
-/** struct hub_ring - the newest messages delivered, in order; those without a position are known by their id only */
+/**
+ * struct hub_ring - the newest messages delivered, in order; those without a position are known by their id only
+ *
+ * Made by the first message; NULL is an empty one.
+ */
 struct hub_ring {
-    struct message **items; /* a circle of HUB_RING_MAX, made at first use */
     uint32_t first, count;
     size_t bytes;
+    struct message *items[HUB_RING_MAX]; /* a circle */
 };
 
-void hub_ring_clear(struct hub_ring *r);
+static inline uint32_t hub_ring_count(const struct hub_ring *r)
+{
+    return r ? r->count : 0;
+}
+
+/** Accepts NULL, returns NULL. */
+struct hub_ring *hub_ring_free(struct hub_ring *r);
 /** Without memory the ring is a message shorter. */
-void hub_ring_add(struct hub_ring *r, struct message *m);
+void hub_ring_add(struct hub_ring **r, struct message *m);
 bool hub_ring_has_id(const struct hub_ring *r, struct slice id);
 /** Whether it has all of @after + 1 … @last of one epoch. */
 bool hub_ring_covers(const struct hub_ring *r, uint64_t epoch, uint64_t after, uint64_t last);
@@ -49,7 +59,17 @@ struct message *hub_ring_at(const struct hub_ring *r, uint32_t index);
 struct hub_held {
     struct list link;
     struct message *message;
-    uint64_t reads; /* sequence->reads when it came: a read sent later tells of it */
+    uint32_t reads; /* sequence->reads when it came: a read sent later tells of it */
+};
+
+/** struct hub_early - what a sequence holds, sorted by position; there while there is any */
+struct hub_early {
+    struct hub_sequence *sequence;
+    struct list held;           /* struct hub_held */
+    struct list straggler_link; /* hub->stragglers */
+    uint64_t straggler_due_ms;
+    size_t bytes;
+    uint32_t count;
 };
 
 /** Offsets that were skipped because the log did not have them. */
@@ -72,31 +92,24 @@ struct hub_past {
  * alone decides about epochs.
  */
 struct hub_sequence {
-    struct hub *hub;
     struct hub_channel *channel;
-    struct list link;           /* hub->sequences */
-    struct list straggler_link; /* hub->stragglers */
-    struct list position_link;  /* hub->unpositioned: the store is asked at the end of the turn */
-    struct list read_link;      /* hub->unread: a read is due, and has no place yet */
-    struct list joins;          /* struct hub_join that wait for a position or a read */
-    struct list held;
-    uint32_t held_count;
-    enum hub_sequence_status status;
-    bool is_blind;   /* there may be listeners who began without a position */
-    bool is_behind;  /* the log is known to have more */
-    bool is_suspect; /* the store came back, and it is not known that it still has this epoch */
-    bool is_reading;
-    uint64_t generation; /* counts how often it became UNKNOWN: answers of before are void */
-    uint64_t reads;      /* sent */
-    uint64_t straggler_due_ms;
-    uint64_t sweep_round;
-    size_t held_bytes;
+    struct list link; /* hub->sequences */
+    /** POSITIONING: hub->unpositioned, the store is asked at the end of the turn. LIVE: hub->unread, a read is due, and
+     * has no place yet. */
+    struct list due_link;
+    struct list joins; /* struct hub_join that wait for a position or a read */
     struct store_position last;
-    struct hub_ring ring;
-    struct hub_past *past; /* NULL: nothing */
-    struct store_log_read read;
-    struct store_position read_after;
-    uint64_t read_generation;
+    struct hub_ring *ring; /* NULL: empty, likewise below */
+    struct hub_early *early;
+    struct hub_past *past;
+    struct log_reading *reading; /* under way */
+    uint32_t generation;         /* counts how often it became UNKNOWN: answers of before are void */
+    uint32_t reads;              /* sent */
+    uint32_t sweep_round;
+    uint8_t status;      /* enum hub_sequence_status */
+    bool is_blind : 1;   /* there may be listeners who began without a position */
+    bool is_behind : 1;  /* the log is known to have more */
+    bool is_suspect : 1; /* the store came back, and it is not known that it still has this epoch */
 };
 
 /* ---- sequence.c ---- */
@@ -120,6 +133,12 @@ void hub_sequence_take_log(struct hub *h, struct hub_sequence *s, struct store_p
 void hub_sequence_start(struct hub *h);
 void hub_sequence_stop(struct hub *h);
 
+/** Whether nothing is held. */
+static inline bool hub_sequence_holds_nothing(const struct hub_sequence *s)
+{
+    return !s->early;
+}
+
 /* ---- log_reader.c ---- */
 
 /** Has the log read for whoever waits for it: the sequence itself, and the joins. */
@@ -137,8 +156,9 @@ void hub_record_write(const struct message *m, struct buffer *out);
 void hub_join_begin(struct hub *h, struct hub_request *r);
 /** The channel got its position, or its log was read, or (@has_failed) neither could be had. */
 void hub_join_resume(struct hub *h, struct hub_sequence *s, bool has_failed);
-/** Hands those who wait what was read. */
-void hub_join_take_log(struct hub_sequence *s, const struct hub_record *records, size_t count);
+/** Hands those who wait what was read past @after. */
+void hub_join_take_log(struct hub_sequence *s, struct store_position after, const struct hub_record *records,
+                       size_t count);
 /** The smallest position in this epoch that somebody waits behind. */
 struct store_position hub_join_oldest(const struct hub_sequence *s);
 

@@ -73,7 +73,7 @@ static void sweep_fill(struct hub *h, struct hub_sweep *sweep)
             hub_interest_want(h, s);
         if (s->status != HUB_SEQUENCE_LIVE)
             continue;
-        if (s->is_behind || !list_is_empty(&s->held))
+        if (s->is_behind || !hub_sequence_holds_nothing(s))
             hub_log_want(h, s);
         hub_channel_hold(c);
         sweep->targets[sweep->count] = c;
@@ -119,6 +119,7 @@ void hub_sweep_now(struct hub *h)
     if (h->is_stopped || !h->is_started)
         return;
     h->is_sweep_due = true;
+    hub_log_pump(h);
     if (!h->sweep)
         sweep_next(h);
 }
