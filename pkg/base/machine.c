@@ -10,11 +10,17 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <malloc.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
+
+#define HEAP_BLOCK_SIZE (1024 * 1024)       /* from which on a block is no part of a heap */
+#define HEAP_END_SIZE (2 * HEAP_BLOCK_SIZE) /* what may stay free at its end */
+#define HEAP_LOOK_SIZE (128 * 1024)         /* of a block whose end has the allocator look at that */
 
 /** The beginning of a small file, as a text. */
 static bool file_read(const char *path, char *text, size_t size)
@@ -140,4 +146,28 @@ uint64_t machine_raise_descriptors(void)
             limit = raised;
     }
     return limit.rlim_cur;
+}
+
+void machine_tune_memory(void)
+{
+    /* The pair that the allocator itself comes to when it has freed a block of the first size (mallopt(3)). */
+    (void)mallopt(M_MMAP_THRESHOLD, HEAP_BLOCK_SIZE);
+    (void)mallopt(M_TRIM_THRESHOLD, HEAP_END_SIZE);
+}
+
+void machine_trim_memory(void)
+{
+    /* One at a time: where a sanitizer's allocator stands in front of it, the first call has the C library's set up,
+     * which is not for two threads at once. */
+    static pthread_mutex_t trimming = PTHREAD_MUTEX_INITIALIZER;
+    void *volatile block; /* or there would be none */
+
+    pthread_mutex_lock(&trimming);
+    malloc_trim(0);
+    /* Which leaves the ends of the heaps of threads: they are looked at when a block of some size is freed. */
+    (void)mallopt(M_TRIM_THRESHOLD, (int)sysconf(_SC_PAGESIZE));
+    block = malloc(HEAP_LOOK_SIZE);
+    free(block);
+    (void)mallopt(M_TRIM_THRESHOLD, HEAP_END_SIZE);
+    pthread_mutex_unlock(&trimming);
 }

@@ -2,9 +2,24 @@
 #include "base/clock.h"
 #include "base/log.h"
 
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 
-void random_bytes(void *data, size_t size)
+/* Ids, masks and delays take a few bytes at a time, ids once a message: a call for each would cost more than what it
+ * brings. */
+#define POOL_SIZE 512
+#define POOLED_MAX 16
+
+/* What the kernel gave and nobody took yet: the last @left bytes. What was taken is wiped. */
+static _Thread_local struct {
+    size_t left;
+    char bytes[POOL_SIZE];
+} pool;
+static pthread_once_t is_prepared = PTHREAD_ONCE_INIT;
+
+static void ask_kernel(void *data, size_t size)
 {
     char *to = data;
 
@@ -20,6 +35,39 @@ void random_bytes(void *data, size_t size)
         to += got;
         size -= (size_t)got;
     }
+}
+
+/** Of a child's threads there is only the one that forked; what it gives out must not be its parent's. */
+static void forget_pool(void)
+{
+    pool.left = 0;
+}
+
+static void prepare(void)
+{
+    if (pthread_atfork(NULL, NULL, forget_pool) != 0)
+        abort(); /* out of memory, at the first use */
+}
+
+void random_bytes(void *data, size_t size)
+{
+    char *from;
+
+    if (size == 0)
+        return;
+    if (size > POOLED_MAX) {
+        ask_kernel(data, size);
+        return;
+    }
+    if (pool.left < size) {
+        (void)pthread_once(&is_prepared, prepare);
+        ask_kernel(pool.bytes, sizeof(pool.bytes));
+        pool.left = sizeof(pool.bytes);
+    }
+    from = pool.bytes + POOL_SIZE - pool.left;
+    memcpy(data, from, size);
+    explicit_bzero(from, size);
+    pool.left -= size;
 }
 
 uint64_t random_uint64(void)

@@ -3,8 +3,8 @@
 
 #include "base/slice.h"
 
-/** Fills from getrandom(2); ends the process when the kernel has none (a node without randomness must not run). Thread:
- * any. */
+/** Fills from getrandom(2), a few bytes at a time from what one call brought for the thread (a forked child's are its
+ * own); ends the process when the kernel has none (a node without randomness must not run). Thread: any. */
 void random_bytes(void *data, size_t size);
 uint64_t random_uint64(void);
 /** Uniform in [0, bound), bound > 0. */

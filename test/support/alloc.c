@@ -8,7 +8,9 @@
 void *__real_malloc(size_t size);
 void *__real_calloc(size_t count, size_t size);
 void *__real_realloc(void *pointer, size_t size);
+int __real_posix_memalign(void **ret, size_t alignment, size_t size);
 void *__wrap_malloc(size_t size);
+int __wrap_posix_memalign(void **ret, size_t alignment, size_t size);
 void *__wrap_calloc(size_t count, size_t size);
 void *__wrap_realloc(void *pointer, size_t size);
 char *__wrap_strdup(const char *s);
@@ -60,6 +62,11 @@ void *__wrap_calloc(size_t count, size_t size)
 void *__wrap_realloc(void *pointer, size_t size)
 {
     return refuse() ? NULL : __real_realloc(pointer, size);
+}
+
+int __wrap_posix_memalign(void **ret, size_t alignment, size_t size)
+{
+    return refuse() ? ENOMEM : __real_posix_memalign(ret, alignment, size);
 }
 
 char *__wrap_strndup(const char *s, size_t size)

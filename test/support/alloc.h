@@ -5,8 +5,8 @@
 #include <stddef.h>
 
 /**
- * Makes memory run out on purpose. Test binaries are linked with --wrap for malloc, calloc, realloc, strdup and
- * strndup; calls from our own objects come through here (calls inside shared libraries do not).
+ * Makes memory run out on purpose. Test binaries are linked with --wrap for malloc, calloc, realloc, posix_memalign,
+ * strdup and strndup; calls from our own objects come through here (calls inside shared libraries do not).
  *
  *     for (size_t n = 0;; n++) {
  *         alloc_fail_after(n);            // n allocations succeed, then each one fails

@@ -44,7 +44,11 @@ def is_sanitized():
     return b"__asan_init" in data or b"__tsan_init" in data
 
 
-def wait_for(condition, what, timeout=20.0):
+# How long something that comes by itself may take before it is said that it does not: on a machine that has other things to do, too.
+PATIENCE = 60.0
+
+
+def wait_for(condition, what, timeout=PATIENCE):
     """Calls condition() until it is true; returns its value."""
     deadline = time.monotonic() + timeout
     while True:
@@ -56,26 +60,34 @@ def wait_for(condition, what, timeout=20.0):
         time.sleep(0.02)  # between two looks
 
 
-_ports = set()
+_ports = {}  # the claims' descriptors, by port
 
 
 def free_port():
-    """A free port below the ephemeral range (no outgoing connection takes it meanwhile), never given twice by this process."""
+    """A free port below the ephemeral range (no outgoing connection takes it meanwhile), given to no other test as long as this
+    process lives: an abstract Unix socket of that name is its claim. Free also of connections that ended a moment ago, for those who
+    bind without SO_REUSEADDR."""
     while True:
         port = 10000 + secrets.randbelow(9000)
         if port in _ports:
             continue
+        claim = socket.socket(socket.AF_UNIX)
+        try:
+            claim.bind(f"\0warren-test-port-{port}")
+        except OSError:
+            claim.close()
+            continue
         with socket.socket() as s:
-            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 s.bind(("127.0.0.1", port))
             except OSError:
+                claim.close()
                 continue
-        _ports.add(port)
+        _ports[port] = claim.detach()
         return port
 
 
-def fetch(url, method="GET", body=None, headers=None, timeout=10):
+def fetch(url, method="GET", body=None, headers=None, timeout=30):
     """(status, body as bytes, headers); user:password@ in the URL becomes basic authentication."""
     parts = urllib.parse.urlsplit(url)
     headers = dict(headers or {})
@@ -188,7 +200,7 @@ class Node:
 
     def readiness(self, url=None):
         try:
-            status, body, _ = fetch((url or self.api) + "/readyz", timeout=5)
+            status, body, _ = fetch((url or self.api) + "/readyz", timeout=15)
         except OSError:
             return 0, ""
         return status, body.decode().strip()
@@ -198,14 +210,14 @@ class Node:
             raise AssertionError(f"the node ended with {self.process.returncode}:\n{self.log()}")
         return self.readiness()[0] == 200
 
-    def wait_ready(self, timeout=30):
+    def wait_ready(self, timeout=PATIENCE):
         try:
             wait_for(self.is_ready, f"node {self.id} ready", timeout)
         except AssertionError:
             sys.stderr.write(self.log())
             raise
 
-    def wait_listening(self, timeout=20):
+    def wait_listening(self, timeout=PATIENCE):
         wait_for(lambda: self.readiness()[0] != 0, f"node {self.id} listening", timeout)
 
     def log(self):
@@ -242,7 +254,7 @@ class Node:
             self.process.kill()
             self.process.wait()
 
-    def stop(self, timeout=20):
+    def stop(self, timeout=PATIENCE):
         """SIGTERM and a clean end: exit code 0, and no report of any sanitizer."""
         if self.process is None:
             return
@@ -260,7 +272,8 @@ class Node:
 
 
 class Client:
-    """A JSON client over the independent WebSocket library. Keeps every frame; nothing is filtered away."""
+    """A JSON client over the independent WebSocket library. Keeps every frame; nothing is filtered away. It reads all the time: what nobody
+    asked for yet holds up neither the node nor the end of the connection."""
 
     def __init__(self, socket_):
         self.socket = socket_
@@ -271,16 +284,16 @@ class Client:
 
     @classmethod
     async def connect(cls, url, **options):
-        client = cls(await websockets.connect(url, open_timeout=15, max_size=None, **options))
+        client = cls(await websockets.connect(url, open_timeout=PATIENCE, max_size=None, max_queue=None, **options))
         client.welcome = await client.expect(lambda m: m.get("event") == "welcome", "welcome")
         return client
 
-    async def receive(self, timeout=10):
+    async def receive(self, timeout=PATIENCE):
         if self.waiting:
             return self.waiting.pop(0)
         return self.parse(await asyncio.wait_for(self.socket.recv(), timeout))
 
-    async def receive_binary(self, timeout=10):
+    async def receive_binary(self, timeout=PATIENCE):
         """The next binary frame; text frames stay in line."""
         return (await self.expect(lambda m: "binary" in m, "binary frame", timeout))["binary"]
 
@@ -288,7 +301,7 @@ class Client:
         self.frames.append(frame)
         return json.loads(frame) if isinstance(frame, str) else {"binary": frame}
 
-    async def expect(self, wanted, what, timeout=10):
+    async def expect(self, wanted, what, timeout=PATIENCE):
         """The first frame that is wanted; others stay in line."""
         for index, message in enumerate(self.waiting):
             if wanted(message):
@@ -306,12 +319,12 @@ class Client:
                 return message
             self.waiting.append(message)
 
-    async def message(self, timeout=10, **fields):
+    async def message(self, timeout=PATIENCE, **fields):
         """The next message event with these members."""
         return await self.expect(
             lambda m: m.get("event") == "message" and all(m.get(k) == v for k, v in fields.items()), f"message {fields}", timeout)
 
-    async def request(self, timeout=10, **op):
+    async def request(self, timeout=PATIENCE, **op):
         """Sends an op with an id and returns its answer."""
         self.next_id += 1
         op["id"] = self.next_id
@@ -331,7 +344,19 @@ class Client:
             seen.append(message)
 
     async def close(self):
-        await self.socket.close()
+        """Whatever still comes is taken meanwhile: behind 32 frames that nobody takes the library does not see the server's close, and
+        waits for it for ten seconds, and more."""
+        async def take():
+            with contextlib.suppress(websockets.ConnectionClosed, RuntimeError):  # or somebody else takes it
+                while True:
+                    await self.socket.recv()
+
+        taking = asyncio.create_task(take())
+        try:
+            await self.socket.close()
+        finally:
+            taking.cancel()
+            await asyncio.gather(taking, return_exceptions=True)
 
 
 class WarrenTest(unittest.IsolatedAsyncioTestCase):
@@ -386,7 +411,7 @@ class WarrenTest(unittest.IsolatedAsyncioTestCase):
         return await self.client(f"{node.ws}/websocket/{urllib.parse.quote(room, safe='')}/{urllib.parse.quote(user, safe='')}", **options)
 
 
-def run_tool(name, *arguments, timeout=60, environment=None):
+def run_tool(name, *arguments, timeout=3 * PATIENCE, environment=None):
     """A command of ours: (exit code, stdout, stderr)."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith("WARREN_")}
     result = subprocess.run([os.path.join(BIN, name), *arguments], capture_output=True, timeout=timeout, text=True,

@@ -34,7 +34,8 @@ class Browser:
             warren.wait_for(self.is_up, "chromedriver answers")
             options = {"binary": shutil.which("chromium"), "args": [*FLAGS, f"--user-data-dir={self.folder}/profile"]}
             self.session = self.call("POST", "/session", {"capabilities": {"alwaysMatch": {
-                "browserName": "chrome", "goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}}})["sessionId"]
+                "browserName": "chrome", "goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"},
+                "timeouts": {"script": 200000, "pageLoad": 200000}}}})["sessionId"]
         except BaseException:
             self.close()
             raise
@@ -49,7 +50,7 @@ class Browser:
         data = json.dumps(body if body is not None else {}).encode() if method == "POST" else None
         request = urllib.request.Request(self.url + path, data, {"Content-Type": "application/json"}, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
+            with urllib.request.urlopen(request, timeout=240) as answer:
                 return json.load(answer)["value"]
         except urllib.error.HTTPError as error:
             raise AssertionError(f"{method} {path}: {error.read().decode()[:500]}") from None

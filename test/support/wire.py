@@ -68,7 +68,7 @@ class Response:
 class Peer:
     """One TCP connection. Everything has a deadline; an end of the stream where more was expected is an error."""
 
-    def __init__(self, port, tls=None, timeout=10):
+    def __init__(self, port, tls=None, timeout=60):
         self.timeout = timeout
         self.socket = socket.create_connection(("127.0.0.1", port), timeout)
         if tls:

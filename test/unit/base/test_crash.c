@@ -103,7 +103,7 @@ static int die_in_child(void (*crash)(void), char *report, size_t size)
         const struct rlimit none = {0, 0};
 
         (void)setrlimit(RLIMIT_CORE, &none);
-        (void)alarm(20);
+        (void)alarm(120);
         (void)dup2(fds[1], STDERR_FILENO);
         for (int number = 1; number < NSIG; number++) /* the test framework's own handlers are not what is tested */
             if (!SANITIZED || number == SIGABRT)

@@ -3,6 +3,8 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -22,6 +24,49 @@ static void test_bytes(base_unused void **state)
     for (size_t i = 0; i < 64; i++) /* after 40 rounds a bit that was never set has odds of 2^-40 */
         assert_int_equal(seen[i], 0xff);
     assert_true(random_uint64() != random_uint64());
+}
+
+/** A few bytes at a time, across the ends of what one call to the kernel brings. */
+static void test_few_bytes(base_unused void **state)
+{
+    for (size_t size = 1; size <= 24; size++) {
+        unsigned char seen[24] = {0}, data[25] = {0};
+
+        for (int round = 0; round < 1000; round++) {
+            random_bytes(data, size);
+            for (size_t i = 0; i < size; i++)
+                seen[i] |= data[i];
+            assert_int_equal(data[size], 0);
+        }
+        for (size_t i = 0; i < size; i++)
+            assert_int_equal(seen[i], 0xff);
+    }
+}
+
+/** What a thread has in store is not given out again by a child that it forks. */
+static void test_fork(base_unused void **state)
+{
+    uint64_t mine[100], others[100];
+    int ends[2], status;
+    pid_t child;
+
+    (void)random_uint64();
+    assert_int_equal(pipe(ends), 0);
+    child = fork();
+    assert_true(child >= 0);
+    for (size_t i = 0; i < BASE_ARRAY_SIZE(mine); i++)
+        mine[i] = random_uint64();
+    if (child == 0)
+        _exit(write(ends[1], mine, sizeof(mine)) != sizeof(mine));
+    assert_int_equal(read(ends[0], others, sizeof(others)), sizeof(others));
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    for (size_t i = 0; i < BASE_ARRAY_SIZE(mine); i++) {
+        for (size_t j = 0; j < BASE_ARRAY_SIZE(others); j++)
+            assert_true(mine[i] != others[j]);
+    }
+    close(ends[0]);
+    close(ends[1]);
 }
 
 static void test_below(base_unused void **state)
@@ -83,10 +128,8 @@ static void test_clock(base_unused void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bytes),
-        cmocka_unit_test(test_below),
-        cmocka_unit_test(test_id),
-        cmocka_unit_test(test_clock),
+        cmocka_unit_test(test_bytes), cmocka_unit_test(test_few_bytes), cmocka_unit_test(test_fork),
+        cmocka_unit_test(test_below), cmocka_unit_test(test_id),        cmocka_unit_test(test_clock),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
