@@ -12,13 +12,14 @@ FROM ${BASE} AS build
 RUN apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
         gcc libc6-dev python3 cmake ninja-build pkg-config libevent-dev libssl-dev libhiredis-dev librabbitmq-dev \
-        libmsgpack-dev uthash-dev zlib1g-dev \
+        libmsgpack-dev uthash-dev zlib1g-dev liburing-dev \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /source
 COPY CMakeLists.txt CMakePresets.json ./
 COPY third_party third_party
 COPY pkg pkg
 COPY cmd cmd
+COPY docs/examples docs/examples
 ARG JOBS
 RUN cmake --preset release -DWARREN_COMMANDS="warrend;warrenctl" \
     && cmake --build --preset release --target warrend warrenctl ${JOBS:+-j "$JOBS"} \
@@ -26,7 +27,7 @@ RUN cmake --preset release -DWARREN_COMMANDS="warrend;warrenctl" \
 
 FROM ${BASE}
 # The libraries that the two programs name (ldd), by their names in Debian 12; another BASE may need another list.
-ARG RUNTIME_PACKAGES="libevent-core-2.1-7 libevent-extra-2.1-7 libevent-openssl-2.1-7 libhiredis0.14 librabbitmq4 libssl3"
+ARG RUNTIME_PACKAGES="libevent-core-2.1-7 libevent-extra-2.1-7 libevent-openssl-2.1-7 libhiredis0.14 librabbitmq4 libssl3 liburing2 zlib1g"
 RUN apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends ca-certificates ${RUNTIME_PACKAGES} \
     && rm -rf /var/lib/apt/lists/* \

@@ -10,12 +10,12 @@ top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 # What is needed to build; each has its row in third_party/README.md.
 build_packages=(gcc libc6-dev python3 cmake ninja-build pkg-config libevent-dev libssl-dev libhiredis-dev librabbitmq-dev
-    libmsgpack-dev uthash-dev zlib1g-dev)
+    libmsgpack-dev uthash-dev zlib1g-dev liburing-dev)
 # What is needed to run a private broker and store.
 service_packages=(rabbitmq-server redis-server curl procps)
 # What the tests need beyond that: libraries, independent clients, a browser, a proxy.
-test_packages=(clang-format libcmocka-dev libjansson-dev libwslay-dev python3-websockets python3-pika python3-msgpack openssl
-    chromium chromium-driver nginx-light spin)
+client_packages=(python3-websockets python3-pika python3-msgpack)
+test_packages=("${client_packages[@]}" clang-format libcmocka-dev libjansson-dev libwslay-dev openssl chromium chromium-driver nginx-light spin nodejs node-ws)
 
 say() {
     printf '\033[1m==>\033[0m %s\n' "$*"

@@ -15,6 +15,6 @@ struct bench_scenario {
 };
 
 extern const struct bench_scenario scenario_fanout, scenario_latency, scenario_idle, scenario_storm, scenario_verify,
-    scenario_limit, scenario_replay;
+    scenario_limit, scenario_replay, scenario_rejoin, scenario_voice;
 
 #endif

@@ -35,12 +35,22 @@ static struct slice error_code(struct slice error)
 
 static void take_member(struct bench_event *event, struct slice name, struct json_value value)
 {
-    int64_t id;
+    int64_t id, offset;
 
     if (json_string_equal(name, "event")) {
         event->kind = kind_of(string_of(value));
+        event->is_online = json_string_equal(string_of(value), "online");
     } else if (json_string_equal(name, "channel")) {
         event->channel = string_of(value);
+    } else if (json_string_equal(name, "epoch")) {
+        if (!slice_to_uint64(string_of(value), UINT64_MAX, &event->epoch))
+            event->epoch = 0;
+    } else if (json_string_equal(name, "offset")) {
+        event->offset = json_number_int64(value, 0, INT64_MAX, &offset) ? (uint64_t)offset : 0;
+    } else if (json_string_equal(name, "recovered")) {
+        event->is_recovered = slice_equal_text(value.text, "true");
+    } else if (json_string_equal(name, "channels")) {
+        event->channels = value.text;
     } else if (json_string_equal(name, "from")) {
         event->from = string_of(value);
     } else if (json_string_equal(name, "data")) {
@@ -48,6 +58,8 @@ static void take_member(struct bench_event *event, struct slice name, struct jso
     } else if (json_string_equal(name, "id")) {
         event->has_id = json_number_int64(value, 0, INT64_MAX, &id);
         event->id = event->has_id ? (uint64_t)id : 0;
+    } else if (json_string_equal(name, "count")) {
+        event->count = json_number_int64(value, 0, INT64_MAX, &id) ? (uint64_t)id : 0;
     } else if (json_string_equal(name, "ok")) {
         event->kind = BENCH_EVENT_OK;
     } else if (json_string_equal(name, "error")) {

@@ -16,10 +16,15 @@ struct bench_event {
     enum bench_event_kind kind;
     bool has_id;
     uint64_t id;
-    struct slice channel; /* raw string; not set if absent, likewise below */
-    struct slice from;    /* raw string */
-    struct slice data;    /* a message's data as it stands in the frame */
-    struct slice code;    /* raw string: of an error */
+    struct slice channel;   /* raw string; not set if absent, likewise below */
+    struct slice from;      /* raw string */
+    struct slice data;      /* a message's data as it stands in the frame */
+    struct slice code;      /* raw string: of an error */
+    struct slice channels;  /* of a welcome: an array, whose objects bench_event_each() reads as well */
+    uint64_t epoch, offset; /* 0 if absent */
+    bool is_recovered;
+    bool is_online; /* an online event, with */
+    uint64_t count;
 };
 
 typedef void bench_event_fn(void *userdata, const struct bench_event *event);

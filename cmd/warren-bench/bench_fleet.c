@@ -215,6 +215,11 @@ int bench_member_send(struct bench_member *m, struct slice text)
     return m->socket ? client_socket_send(m->socket, WS_OPCODE_TEXT, text) : -ENOTCONN;
 }
 
+int bench_member_send_binary(struct bench_member *m, struct slice data)
+{
+    return m->socket ? client_socket_send(m->socket, WS_OPCODE_BINARY, data) : -ENOTCONN;
+}
+
 void bench_member_reconnect(struct bench_member *m, size_t node)
 {
     assert(!m->socket && node < m->fleet->nodes->count);

@@ -64,6 +64,8 @@ struct bench_member *bench_fleet_member(struct bench_fleet *f, size_t index);
 size_t bench_fleet_open(const struct bench_fleet *f);
 /** A text frame. 0; -ENOTCONN; -ENOMEM. */
 int bench_member_send(struct bench_member *m, struct slice text);
+/** A binary frame, likewise. */
+int bench_member_send_binary(struct bench_member *m, struct slice data);
 /** A member whose on_closed has come connects again, now, to node number @node. */
 void bench_member_reconnect(struct bench_member *m, size_t node);
 /** Closes all with a close handshake; who does not answer in three seconds is dropped. */

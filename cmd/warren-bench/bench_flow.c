@@ -242,7 +242,7 @@ static void on_event(void *userdata, const struct bench_event *event)
 static void on_message(struct bench_member *m, enum ws_opcode opcode, struct slice payload)
 {
     struct bench_flow *f = bench_fleet_userdata(m->fleet);
-    uint64_t now_ns = clock_monotonic_ns(), number;
+    uint64_t now_ns = client_socket_read_ns(m->socket), number;
     enum bench_payload_result result;
     struct slice rest = payload;
     bool is_ours = false;
@@ -262,7 +262,7 @@ static void on_message(struct bench_member *m, enum ws_opcode opcode, struct sli
         f->last_ns = now_ns;
         f->wire_bytes = ws_header_size(payload.size, false) + payload.size;
         f->stage.faults.unexpected += opcode != WS_OPCODE_TEXT;
-        if (f->options->rate <= 0)
+        if (f->options->rate <= 0 && f->under_way < f->options->window)
             pump(f);
     } else if (opcode != WS_OPCODE_TEXT || !bench_event_each(payload, on_event, m)) {
         bench_stage_odd(&f->stage, payload);

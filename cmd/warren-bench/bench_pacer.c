@@ -5,9 +5,9 @@
 
 #define NS_PER_S UINT64_C(1000000000)
 
-static void on_alarm(void *userdata, unsigned events base_unused)
+static void on_alarm(struct loop_io *io, unsigned events base_unused)
 {
-    struct bench_pacer *p = userdata;
+    struct bench_pacer *p = container_of(io, struct bench_pacer, io);
     uint64_t count;
 
     if (read(p->fd, &count, sizeof(count)) == (ssize_t)sizeof(count)) /* else it was moved meanwhile */
@@ -22,7 +22,7 @@ int bench_pacer_init(struct bench_pacer *p, struct loop *l, bench_pacer_fn *run,
     if (fd < 0)
         return -errno;
     *p = (struct bench_pacer){.fd = fd, .run = run, .userdata = userdata};
-    loop_io_init(&p->io, l, fd, on_alarm, p);
+    loop_io_init(&p->io, l, fd, on_alarm);
     result = loop_io_want(&p->io, LOOP_IO_READ);
     if (result) {
         bench_pacer_deinit(p);

@@ -133,6 +133,18 @@ static void take_version(struct slice page, struct bench_probe *p)
         (void)snprintf(p->version, sizeof(p->version), "%.*s", (int)(quote - at), at);
 }
 
+static void take_store(struct slice page, struct bench_probe *p)
+{
+    double commands, reads;
+
+    if (!bench_page_sum(page, "warren_redis_commands_total", &commands) ||
+        !bench_page_sum(page, "warren_hub_log_reads_total", &reads))
+        return;
+    p->has_store = true;
+    p->store_commands += commands;
+    p->log_reads += reads;
+}
+
 static int probe_page(struct slice url, bool counts_cpu, struct bench_probe *p, struct buffer *error)
 {
     struct buffer page = {0}, address = {0};
@@ -154,6 +166,7 @@ static int probe_page(struct slice url, bool counts_cpu, struct bench_probe *p, 
     if (!result) {
         take_version(buffer_slice(&page), p);
         p->node_cpu_s += counts_cpu ? cpu_s : 0;
+        take_store(buffer_slice(&page), p);
     }
     buffer_deinit(&page);
     buffer_deinit(&address);
@@ -192,6 +205,7 @@ int bench_pin(size_t cpu)
 void bench_affinity(long pid, struct buffer *out)
 {
     cpu_set_t set;
+    const char *comma = "";
 
     if (sched_getaffinity((pid_t)pid, sizeof(set), &set) < 0)
         return;
@@ -202,7 +216,8 @@ void bench_affinity(long pid, struct buffer *out)
             continue;
         while (last + 1 < CPU_SETSIZE && CPU_ISSET(last + 1, &set))
             last++;
-        buffer_printf(out, last > first ? "%s%zu-%zu" : "%s%zu", out->size ? "," : "", first, last);
+        buffer_printf(out, last > first ? "%s%zu-%zu" : "%s%zu", comma, first, last);
+        comma = ",";
         first = last;
     }
 }

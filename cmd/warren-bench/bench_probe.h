@@ -13,7 +13,9 @@ struct bench_probe {
     double rss_bytes;  /* VmRSS: resident, with code and files */
     double anon_bytes; /* RssAnon: heap and stacks */
     bool has_cpu;
+    double store_commands, log_reads; /* by the nodes' own count */
     bool has_memory;
+    bool has_store;
     char version[32]; /* of the first node that told; else empty */
 };
 

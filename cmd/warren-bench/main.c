@@ -8,8 +8,8 @@
 #include <sys/resource.h>
 
 static const struct bench_scenario *const scenarios[] = {
-    &scenario_fanout, &scenario_latency, &scenario_idle,  &scenario_storm,
-    &scenario_verify, &scenario_replay,  &scenario_limit,
+    &scenario_fanout, &scenario_latency, &scenario_idle,  &scenario_storm, &scenario_rejoin,
+    &scenario_verify, &scenario_replay,  &scenario_limit, &scenario_voice,
 };
 
 static void print_usage(FILE *out)

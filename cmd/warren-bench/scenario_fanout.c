@@ -7,6 +7,9 @@
 
 #include <stdio.h>
 
+/** How long the bare loop at the rate runs, before and after. */
+#define PACED_S 3
+
 #define VALUE(member) offsetof(struct bench_flow_options, member)
 
 static const struct bench_option rows[] = {
@@ -35,6 +38,7 @@ static const struct bench_arguments arguments = {
 /** The limits around the measurement. */
 struct limits {
     struct bench_limit before, after;
+    struct bench_limit_pace paced_before, paced_after; /* with --rate */
 };
 
 static void on_measured(struct bench_flow *f, bool is_before)
@@ -46,7 +50,11 @@ static void on_measured(struct bench_flow *f, bool is_before)
 
     if (!f->options->with_limit)
         return;
-    result = bench_limit_beside(c, f->members, bytes, is_before ? &limits->before : &limits->after);
+    if (f->options->rate > 0)
+        result = bench_limit_pace_beside(c, f->members, bytes, f->options->rate, PACED_S,
+                                         is_before ? &limits->paced_before : &limits->paced_after);
+    else
+        result = bench_limit_beside(c, f->members, bytes, is_before ? &limits->before : &limits->after);
     if (result)
         bench_stage_fail(&f->stage, "the bare loop: %s", strerror(-result));
     bench_stage_touch(&f->stage);
@@ -63,12 +71,15 @@ static int report(struct bench_flow *f, const struct limits *limits)
     if (bench_flow_has_figures(f) && all) {
         double node_cpu_s = f->after.has_cpu ? f->after.node_cpu_s - f->before.node_cpu_s : 0;
 
+        double node_cpu_each_s = f->deliveries ? node_cpu_s / (double)f->deliveries * 1e6 : 0;
+
         bench_flow_report(f, &r);
-        if (o->with_limit)
-            bench_limit_report_ratio(&r, f->deliveries ? node_cpu_s / (double)f->deliveries * 1e6 : 0, &limits->before,
-                                     &limits->after);
         bench_histogram_merge(all, f->near);
         bench_histogram_merge(all, f->far);
+        if (o->with_limit && o->rate > 0)
+            bench_limit_pace_report_ratio(&r, node_cpu_each_s, all, &limits->paced_before, &limits->paced_after);
+        else if (o->with_limit)
+            bench_limit_report_ratio(&r, node_cpu_each_s, &limits->before, &limits->after);
         bench_report_latency(&r, "latency", "latency_ms", all);
     }
     code = bench_stage_report_end(&f->stage, &r, bench_flow_has_figures(f) && all,
@@ -93,20 +104,21 @@ static int run(int argc, char **argv)
         .seconds = 10,
         .quiet_s = 1.5,
     };
-    struct limits limits = {.before = {.cpu_s = {0}}};
-    struct bench_flow f = {.on_measured = on_measured, .userdata = &limits};
+    struct limits *limits = calloc(1, sizeof(*limits));
+    struct bench_flow f = {.on_measured = on_measured, .userdata = limits};
     char room[sizeof("fanout-") + ID_TEXT_SIZE] = "fanout-";
     int result;
 
     id_generate(room + strlen(room));
     o.common.room = room;
     result = bench_options_parse(&arguments, argc, argv, &o, NULL);
-    if (result == BENCH_PARSED) {
+    if (result == BENCH_PARSED && limits) {
         bench_flow_run(&f, &o);
-        result = report(&f, &limits);
+        result = report(&f, limits);
         bench_flow_deinit(&f);
     }
     bench_options_deinit(&o.common);
+    free(limits);
     return result;
 }
 

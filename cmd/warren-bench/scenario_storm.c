@@ -18,7 +18,8 @@
 
 struct storm_options {
     struct bench_common common;
-    size_t clients, residents;
+    size_t clients, residents, others;
+    bool with_count;
     size_t bytes;
     double within_s; /* 0: as fast as it goes */
     double stream_rate;
@@ -40,6 +41,7 @@ struct crowd {
     struct bench_fleet *fleet;
     size_t count, welcomed_count;
     uint8_t *welcomed;                /* [member] */
+    uint64_t *counts;                 /* [member] of users in the room, as told last */
     struct bench_sequence *sequences; /* [member] of the stream */
 };
 
@@ -56,6 +58,9 @@ struct storm {
     uint64_t storm_start_ns, welcomed_ns;   /* of the last one */
     uint64_t due_ns[1024];                  /* [message % 1024] */
     uint64_t deliveries;                    /* of the stream */
+    uint64_t frames, online_events;         /* all that came from the storm on, and those */
+    size_t right_count;                     /* members who were told the right count last */
+    uint64_t right_ns;                      /* since when all are; 0: they are not */
     struct bench_histogram *joins;          /* nanoseconds */
     struct bench_histogram *calm, *stormed; /* of the residents' deliveries */
     struct bench_probe before, welcomed, after;
@@ -194,15 +199,35 @@ static void take_welcome(struct crowd *c, const struct bench_member *m)
         set_phase(s, c == &s->newcomers ? STORM_SETTLING : STORM_BASELINE);
 }
 
+/** How many users there are, as a node tells member @index. */
+static void take_count(struct crowd *c, size_t index, uint64_t count)
+{
+    struct storm *s = c->storm;
+    uint64_t right = s->residents.count + s->newcomers.count + s->options->others;
+
+    s->online_events += s->phase >= STORM_RAGING;
+    s->right_count -= c->counts[index] == right;
+    c->counts[index] = count;
+    s->right_count += count == right;
+    if (s->right_count < s->residents.count + s->newcomers.count)
+        s->right_ns = 0;
+    else if (!s->right_ns)
+        s->right_ns = clock_monotonic_ns();
+}
+
 static void on_event(void *userdata, const struct bench_event *event)
 {
     struct bench_member *m = userdata;
     struct crowd *c = bench_fleet_userdata(m->fleet);
 
+    if (event->is_online)
+        take_count(c, m->index, event->count);
     if (event->kind == BENCH_EVENT_WELCOME)
         take_welcome(c, m);
     else if (event->kind == BENCH_EVENT_ERROR)
         bench_stage_refused(&c->storm->stage, event->code);
+    else if (event->kind == BENCH_EVENT_MESSAGE && c->storm->options->others > 0)
+        return; /* theirs */
     else if (event->kind != BENCH_EVENT_OTHER)
         c->storm->stage.faults.unexpected++;
 }
@@ -219,6 +244,7 @@ static void on_message(struct bench_member *m, enum ws_opcode opcode, struct sli
 
     if (s->phase == STORM_CLOSING)
         return;
+    s->frames += s->phase >= STORM_RAGING;
     if (s->phase != STORM_DRAINING)
         s->stage.progress_ms = now_ns / 1000000;
     while ((result = bench_payload_take(&s->payload, &rest, &stream, &number)) != BENCH_PAYLOAD_NONE) {
@@ -381,13 +407,15 @@ static int crowd_init(struct crowd *c, struct storm *s, size_t count)
     c->count = count;
     c->welcomed = calloc(count + 1, sizeof(*c->welcomed));
     c->sequences = calloc(count + 1, sizeof(*c->sequences));
-    return c->welcomed && c->sequences ? 0 : -ENOMEM;
+    c->counts = calloc(count + 1, sizeof(*c->counts));
+    return c->welcomed && c->sequences && c->counts ? 0 : -ENOMEM;
 }
 
 static void crowd_deinit(struct crowd *c)
 {
     bench_fleet_free(c->fleet);
     free(c->welcomed);
+    free(c->counts);
     free(c->sequences);
 }
 
@@ -442,6 +470,17 @@ static int report(struct storm *s)
         if (s->after.has_memory)
             bench_report_number(&r, "memory", "rss_bytes_each", (s->after.rss_bytes - s->before.rss_bytes) / joins, 0,
                                 "bytes a connection");
+        if (s->right_ns) {
+            bench_report_number(&r, "right count at all after", "right_count_s",
+                                s->right_ns > s->welcomed_ns ? (double)(s->right_ns - s->welcomed_ns) / 1e9 : 0, 3,
+                                "s, since the last welcome");
+        } else {
+            bench_report_text(&r, "right count at all after", "right_count", "not in this time");
+        }
+        bench_report_number(&r, "counts told", "online_events_each",
+                            (double)s->online_events / (joins + (double)s->residents.count), 2, "a client");
+        bench_report_number(&r, "frames", "frames_each", (double)s->frames / (joins + (double)s->residents.count), 1,
+                            "a client, from the storm on");
         bench_report_count(&r, "stream, sent", "sent", s->next);
         bench_report_count(&r, "of it in the storm", "sent_in_storm", s->storm_next - s->storm_first);
         bench_report_count(&r, "stream, deliveries", "received", s->deliveries);
@@ -450,7 +489,8 @@ static int report(struct storm *s)
             bench_report_latency(&r, "stream in the storm", "stream_in_storm_ms", s->stormed);
         }
     }
-    return bench_stage_report_end(&s->stage, &r, has_figures, "everybody came in, and nobody missed a thing");
+    return bench_stage_report_end(&s->stage, &r, has_figures && (s->right_ns || !s->options->with_count),
+                                  "everybody came in, and nobody missed a thing");
 }
 
 #define VALUE(member) offsetof(struct storm_options, member)
@@ -459,6 +499,9 @@ static const struct bench_option rows[] = {
     {"clients", BENCH_OPTION_COUNT, VALUE(clients), 1, 1000000, "N", "newcomers", 0},
     {"within", BENCH_OPTION_NUMBER, VALUE(within_s), 0, 3600, "S", "in so many seconds; 0: as fast as it goes", 0},
     {"residents", BENCH_OPTION_COUNT, VALUE(residents), 0, 10000, "N", "who are there before; the first one sends", 0},
+    {"others", BENCH_OPTION_COUNT, VALUE(others), 0, 10000000, "N", "who are in the room by other runs", 0},
+    {"count", BENCH_OPTION_FLAG, VALUE(with_count), 0, 0, NULL,
+     "everybody has to hear the right count while it settles (--settle)", 0},
     {"stream-rate", BENCH_OPTION_NUMBER, VALUE(stream_rate), 0.1, 500, "N", "messages a second of the stream", 0},
     {"bytes", BENCH_OPTION_COUNT, VALUE(bytes), BENCH_PAYLOAD_MIN_BYTES, 60000, "N", "bytes of their data", 0},
     {"baseline", BENCH_OPTION_NUMBER, VALUE(baseline_s), 0, 3600, "S", "how long the stream goes before the storm", 0},

@@ -1,18 +1,15 @@
 #include "warrenctl.h"
 
 #include <stdio.h>
-#include <time.h>
 
 static void add_node(void *userdata, struct slice object)
 {
     struct table *t = userdata;
-    struct json_value started = ctl_member(object, "started");
     bool is_alive = ctl_value_is(ctl_member(object, "alive"), "true");
     const char *state = !is_alive                                              ? "dead"
                         : ctl_value_is(ctl_member(object, "draining"), "true") ? "draining"
                         : ctl_value_is(ctl_member(object, "cut"), "true")      ? "cut"
                                                                                : "up";
-    int64_t ms;
 
     table_add_row(t);
     table_set_value(t, 0, ctl_member(object, "node"));
@@ -20,14 +17,7 @@ static void add_node(void *userdata, struct slice object)
     table_set_value(t, 2, ctl_member(object, "sessions"));
     table_set_value(t, 3, ctl_member(object, "rooms"));
     table_set_value(t, 4, ctl_member(object, "lease_left_ms"));
-    if (started.type == JSON_NUMBER && json_number_int64(started, 0, INT64_MAX, &ms)) {
-        time_t seconds = (time_t)(ms / 1000);
-        struct tm tm;
-        char text[32];
-
-        if (gmtime_r(&seconds, &tm) && strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm))
-            table_set(t, 5, slice_from(text));
-    }
+    table_set_time(t, 5, ctl_member(object, "started"));
     table_set_value(t, 6, ctl_member(object, "version"));
     table_set_value(t, 7, ctl_member(object, "internal"));
 }

@@ -1,14 +1,13 @@
 /* Publishes as a back end would: POST /v1/rooms/{room}/messages, /v1/users/{user}/messages or /v1/broadcast. */
 #include "warrenctl.h"
 
-#include "client/client.h"
-
 #include <getopt.h>
 #include <stdio.h>
 
 struct arguments {
-    const char *room, *user, *key, *from, *data;
-    bool all, text;
+    struct ctl_channel channel;
+    const char *key, *from, *data;
+    bool text;
 };
 
 static const char *parse(const struct ctl_context *context, struct arguments *a)
@@ -26,48 +25,26 @@ static const char *parse(const struct ctl_context *context, struct arguments *a)
 
     optind = 0; /* begin anew: main() has used getopt already */
     while ((option = getopt_long(context->argc, context->argv, "", options, NULL)) != -1) {
-        switch (option) {
-        case 'r':
-            a->room = optarg;
-            break;
-        case 'u':
-            a->user = optarg;
-            break;
-        case 'a':
-            a->all = true;
-            break;
-        case 'k':
+        if (option == 'k')
             a->key = optarg;
-            break;
-        case 'f':
+        else if (option == 'f')
             a->from = optarg;
-            break;
-        case 't':
+        else if (option == 't')
             a->text = true;
-            break;
-        default:
+        else if (!ctl_channel_option(&a->channel, option, optarg))
             return "see above";
-        }
     }
     if (optind + 1 != context->argc)
         return "expected one DATA behind the options";
     a->data = context->argv[optind];
-    if ((a->room != NULL) + (a->user != NULL) + a->all != 1)
-        return "expected one of --room, --user, --all";
-    return NULL;
+    return ctl_channel_check(&a->channel);
 }
 
 static void write_request(const struct arguments *a, struct buffer *path, struct buffer *body)
 {
     struct json_writer w;
 
-    if (a->all) {
-        buffer_append_text(path, "/v1/broadcast");
-    } else {
-        buffer_append_text(path, a->room ? "/v1/rooms/" : "/v1/users/");
-        client_path_append(path, slice_from(a->room ? a->room : a->user));
-        buffer_append_text(path, "/messages");
-    }
+    ctl_channel_path(&a->channel, path);
     json_writer_init(&w, body);
     json_write_object_begin(&w);
     json_write_name(&w, "data");

@@ -26,8 +26,8 @@ static void say_error(unsigned status, struct slice body)
     buffer_deinit(&text);
 }
 
-int ctl_request(const struct ctl_context *context, const char *method, const char *path, struct slice request_body,
-                struct buffer *body)
+static int request(const struct ctl_context *context, const char *method, const char *path, struct slice request_body,
+                   bool quiet, struct buffer *body)
 {
     struct buffer url = {0}, error = {0};
     unsigned status = 0;
@@ -41,10 +41,11 @@ int ctl_request(const struct ctl_context *context, const char *method, const cha
         (void)fprintf(stderr, "warrenctl: --api: expected http://host:port, got \"%s\"\n", context->api);
         code = CTL_USAGE;
     } else if (result) {
-        (void)fprintf(stderr, "warrenctl: no node answers at %s: %s\n", context->api,
-                      error.size   ? error.data
-                      : result < 0 ? strerror(-result)
-                                   : "unreachable");
+        if (!quiet)
+            (void)fprintf(stderr, "warrenctl: no node answers at %s: %s\n", context->api,
+                          error.size   ? error.data
+                          : result < 0 ? strerror(-result)
+                                       : "unreachable");
         code = CTL_UNREACHABLE;
     } else if (status >= 300) {
         say_error(status, buffer_slice(body));
@@ -53,6 +54,18 @@ int ctl_request(const struct ctl_context *context, const char *method, const cha
     buffer_deinit(&url);
     buffer_deinit(&error);
     return code;
+}
+
+int ctl_request(const struct ctl_context *context, const char *method, const char *path, struct slice request_body,
+                struct buffer *body)
+{
+    return request(context, method, path, request_body, false, body);
+}
+
+int ctl_request_quiet(const struct ctl_context *context, const char *method, const char *path,
+                      struct slice request_body, struct buffer *body)
+{
+    return request(context, method, path, request_body, true, body);
 }
 
 int ctl_get(const struct ctl_context *context, const char *path, struct buffer *body)

@@ -1,6 +1,7 @@
 #include "warrenctl.h"
 
 #include <stdio.h>
+#include <time.h>
 
 void table_add_row(struct table *t)
 {
@@ -78,6 +79,20 @@ void table_set_value(struct table *t, size_t column, struct json_value value)
         buffer_append_slice(&text, value.text);
     table_set(t, column, buffer_error(&text) ? SLICE_LITERAL("?") : buffer_slice(&text));
     buffer_deinit(&text);
+}
+
+void table_set_time(struct table *t, size_t column, struct json_value value)
+{
+    char text[32];
+    struct tm tm;
+    int64_t ms;
+    time_t seconds;
+
+    if (value.type != JSON_NUMBER || !json_number_int64(value, 1, INT64_MAX, &ms))
+        return;
+    seconds = (time_t)(ms / 1000);
+    if (gmtime_r(&seconds, &tm) && strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm))
+        table_set(t, column, slice_from(text));
 }
 
 static const char *cell_text(const struct table *t, size_t row, size_t column)

@@ -22,8 +22,29 @@ struct ctl_command {
     int (*run)(const struct ctl_context *context);
 };
 
-extern const struct ctl_command ctl_bindings, ctl_config, ctl_doctor, ctl_nodes, ctl_publish, ctl_queues, ctl_reload,
-    ctl_room, ctl_user;
+extern const struct ctl_command ctl_archive, ctl_history, ctl_ingress, ctl_node, ctl_tail, ctl_bindings, ctl_config,
+    ctl_doctor, ctl_kick, ctl_drain, ctl_nodes, ctl_publish, ctl_queues, ctl_reload, ctl_room, ctl_rooms, ctl_user;
+
+/* channel.c: what commands about one channel have in common */
+
+/** The channel that the options name; one of the three. */
+struct ctl_channel {
+    const char *room, *user;
+    bool all;
+};
+
+/** Takes one of the options r, u, a (--room R, --user U, --all). Return: whether it is one of them. */
+bool ctl_channel_option(struct ctl_channel *c, int option, const char *value);
+/** NULL, or what is missing. */
+const char *ctl_channel_check(const struct ctl_channel *c);
+/** NULL, or why @name is none of a room, user or device. */
+const char *ctl_name_check(const char *name);
+/** NULL, or what a number of messages has to be. */
+const char *ctl_limit_check(const char *limit);
+/** Appends its path in the API. */
+void ctl_channel_path(const struct ctl_channel *c, struct buffer *path);
+/** Prints one of its messages on a line; for ctl_each(). */
+void ctl_message_print(void *userdata, struct slice object);
 
 /* request.c */
 /**
@@ -34,6 +55,9 @@ extern const struct ctl_command ctl_bindings, ctl_config, ctl_doctor, ctl_nodes,
  */
 int ctl_request(const struct ctl_context *context, const char *method, const char *path, struct slice request_body,
                 struct buffer *body);
+/** The same, silent about a node that does not answer. */
+int ctl_request_quiet(const struct ctl_context *context, const char *method, const char *path,
+                      struct slice request_body, struct buffer *body);
 /** GET; with --json the answer is printed as it came. Results as ctl_request(). */
 int ctl_get(const struct ctl_context *context, const char *path, struct buffer *body);
 /** Complains about the command's arguments. Return: CTL_USAGE. */
@@ -58,6 +82,8 @@ void table_add_row(struct table *t);
 /** A cell of the last row; control characters are shown as '?', so that nobody's name can write to the terminal. */
 void table_set(struct table *t, size_t column, struct slice text);
 void table_set_value(struct table *t, size_t column, struct json_value value);
+/** Milliseconds since 1970, as a time in UTC; "-" for what is none. */
+void table_set_time(struct table *t, size_t column, struct json_value value);
 /** Prints and frees. */
 void table_print(struct table *t);
 

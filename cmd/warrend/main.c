@@ -4,6 +4,7 @@
  * Exit codes: 0 a clean end, 1 it could not run (or the doctor found a failure), 2 usage or configuration.
  */
 #include "base/log.h"
+#include "base/machine.h"
 #include "server/server.h"
 
 #include <getopt.h>
@@ -129,6 +130,7 @@ static int run_node(struct server_settings *settings, const struct server_source
     int result;
 
     log_install_crash_handler();
+    machine_tune_memory();
     result = server_new(settings, sources, errors, &server);
     if (!result)
         result = server_run(server, errors);
@@ -155,6 +157,17 @@ static int check_config(const struct server_settings *settings, struct buffer *e
     return report(result, errors);
 }
 
+/** A variable that is misspelt is ignored, as every unknown one is, but not in silence. */
+static void note_variables(struct server_settings *settings)
+{
+    struct buffer notes = {0};
+
+    config_note_variables(server_settings_config(settings), environ, &notes);
+    if (notes.size)
+        (void)fprintf(stderr, "%s", notes.data);
+    buffer_deinit(&notes);
+}
+
 int main(int argc, char **argv)
 {
     struct arguments arguments = {0};
@@ -174,6 +187,8 @@ int main(int argc, char **argv)
     result = server_settings_new(&settings);
     if (!result)
         result = server_settings_load(settings, &sources, &errors);
+    if (settings)
+        note_variables(settings);
     if (result) {
         code = report(result, &errors);
     } else if (arguments.check) {

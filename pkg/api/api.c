@@ -38,8 +38,16 @@ static const struct route routes[] = {
     {"POST", "/v1/users/", "/messages", api_post_user_message},
     {"POST", "/v1/broadcast", NULL, api_post_broadcast},
     {"POST", "/push/", "", api_post_push},
+    {"GET", "/v1/rooms/", "/messages", api_get_room_messages},
+    {"GET", "/v1/users/", "/messages", api_get_user_messages},
+    {"GET", "/v1/broadcast", NULL, api_get_broadcast},
     {"GET", "/v1/rooms/", "/users", api_get_room_users},
+    {"GET", "/v1/rooms/", "/watch", api_get_room_watch},
+    {"GET", "/v1/rooms/", "", api_get_room},
+    {"GET", "/v1/rooms", NULL, api_get_rooms},
+    {"GET", "/v1/users/", "/here", api_get_user_here},
     {"GET", "/v1/users/", "", api_get_user},
+    {"DELETE", "/v1/users/", "/sessions", api_delete_user_sessions},
     {"GET", "/v1/nodes", NULL, api_get_nodes},
     {"GET", "/metrics", NULL, api_get_metrics},
     {"GET", "/healthz", NULL, api_get_healthz},
@@ -90,21 +98,33 @@ static void call_route(struct api *a, const struct route *route, const struct ht
     buffer_deinit(&name);
 }
 
-/** Among the pages that the server handed in; NULL if none has this path. */
-static const struct api_page *find_page(const struct api *a, struct slice path)
+/** Among the pages that the server handed in; NULL if none has this path. One path may have two, to ask and to order.
+ */
+static const struct api_page *find_page(const struct api *a, struct slice path, bool is_order)
 {
     for (const struct api_page *page = a->environment.pages; page && page->path; page++) {
-        if (slice_equal_text(path, page->path))
+        if (page->is_order == is_order && slice_equal_text(path, page->path))
             return page;
     }
     return NULL;
 }
 
+/** The methods of a path, one more. At most GET and another one have one path. */
+static const char *allow_also(const char *allow, const char *method)
+{
+    const char *methods = strcmp(method, "GET") == 0 ? "GET, HEAD" : method;
+
+    if (!allow)
+        return methods;
+    return strcmp(allow, "POST") == 0 && methods[0] == 'G' ? "GET, HEAD, POST" : allow;
+}
+
 void api_dispatch(struct api *a, const struct http_message *message, struct api_reply *reply)
 {
     bool is_read = slice_equal_text(message->method, "GET") || slice_equal_text(message->method, "HEAD");
-    const struct api_page *page = find_page(a, message->path);
-    const char *allow = !page ? NULL : page->is_order ? "POST" : "GET, HEAD";
+    const struct api_page *question = find_page(a, message->path, false), *order = find_page(a, message->path, true);
+    const struct api_page *page = is_read ? question : slice_equal_text(message->method, "POST") ? order : NULL;
+    const char *allow = question && order ? "GET, HEAD, POST" : question ? "GET, HEAD" : order ? "POST" : NULL;
     struct slice name;
 
     if (!is_read && http_message_header_count(message, "Origin") > 0) {
@@ -119,9 +139,12 @@ void api_dispatch(struct api *a, const struct http_message *message, struct api_
             call_route(a, &routes[i], message, name, reply);
             return;
         }
-        allow = strcmp(routes[i].method, "GET") == 0 ? "GET, HEAD" : routes[i].method;
+        allow = allow_also(allow, routes[i].method);
     }
-    if (page && (page->is_order ? slice_equal_text(message->method, "POST") : is_read))
+    if (page && page->consider)
+        page->consider(a->environment.userdata, &(struct api_question){.query = message->query, .body = message->body},
+                       reply);
+    else if (page)
         page->produce(a->environment.userdata, reply);
     else if (allow)
         api_reply_full(

@@ -1,6 +1,7 @@
 #ifndef API_API_H
 #define API_API_H
 
+#include "base/json.h"
 #include "config/config.h"
 #include "hub/hub.h"
 #include "loop/loop.h"
@@ -35,9 +36,15 @@ void api_reply_text(struct api_reply *r, unsigned status, struct slice text);
 void api_reply_error(struct api_reply *r, unsigned status, const char *code, const char *message);
 
 /** A page that the server produces. */
+struct api_question {
+    struct slice query, body; /* valid during the call */
+};
+
 struct api_page {
     const char *path; /* exact */
+    /** One of the two. */
     void (*produce)(void *userdata, struct api_reply *reply);
+    void (*consider)(void *userdata, const struct api_question *question, struct api_reply *reply);
     bool is_order; /* POST: it does something; else GET */
 };
 
@@ -47,6 +54,8 @@ struct api_environment {
     const struct api_page *pages; /* ended by a NULL path */
     /** Called with every GET /metrics, to bring gauges up to date. May be NULL. */
     void (*before_metrics)(void *userdata);
+    /** Writes one array: the user's sessions that ended here. May be NULL. */
+    void (*write_ends)(void *userdata, struct slice user, struct json_writer *w);
     bool (*is_ready)(void *userdata, char reason[128]);
     /** The process lives: false only if a loop has hung for long. */
     bool (*is_alive)(void *userdata, char reason[128]);

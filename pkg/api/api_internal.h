@@ -58,6 +58,10 @@ void api_reply_full(struct api_reply *r, unsigned status, const char *content_ty
                     struct slice body);
 /** An answer for a result of the hub that is not 0. */
 void api_reply_result(struct api_reply *r, int result);
+/** The same to a question, which delivers nothing. */
+void api_reply_unknown(struct api_reply *r, int result);
+/** 200 with @json, which is freed; 500 if writing it has failed. */
+void api_reply_finish(struct api_reply *r, struct buffer *json);
 
 /* api.c: finds the handler for a request and calls it; the reply comes now or later */
 void api_dispatch(struct api *a, const struct http_message *request, struct api_reply *reply);
@@ -69,15 +73,30 @@ struct api_request {
 };
 typedef void api_handler_fn(struct api *a, const struct api_request *request, struct api_reply *reply);
 
+/** reply.c: how many the query's `limit` wants of a page; 0: it says nothing. false: it was refused in @r. */
+bool api_query_limit(const struct api_request *request, struct api_reply *r, uint64_t *ret_limit) base_must_check;
+
 /* handlers_publish.c */
 api_handler_fn api_post_room_message;
 api_handler_fn api_post_user_message;
 api_handler_fn api_post_broadcast;
 api_handler_fn api_post_push;
 
+/* handlers_history.c */
+api_handler_fn api_get_room_messages;
+api_handler_fn api_get_user_messages;
+api_handler_fn api_get_broadcast;
+
+/* handlers_kick.c */
+api_handler_fn api_delete_user_sessions;
+
 /* handlers_admin.c */
 api_handler_fn api_get_nodes;
 api_handler_fn api_get_user;
+api_handler_fn api_get_user_here;
+api_handler_fn api_get_room;
+api_handler_fn api_get_rooms;
+api_handler_fn api_get_room_watch;
 api_handler_fn api_get_room_users;
 api_handler_fn api_get_metrics;
 api_handler_fn api_get_healthz;

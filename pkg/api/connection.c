@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static void on_deadline(void *userdata)
+static void on_deadline(struct loop_deadline *d)
 {
-    struct api_connection *c = userdata;
+    struct api_connection *c = container_of(d, struct api_connection, deadline);
 
     if (c->reply) { /* whoever owes the answer has had its time; it may still come, and is dropped then */
         struct api_reply *late = c->reply;
@@ -81,6 +81,8 @@ static size_t on_data(struct net_stream *s, char *data, size_t size)
             refuse(c);
         else if (result < 0)
             net_stream_abort(s);
+        else if (http_parser_awaits_continue(c->parser))
+            (void)net_stream_send_bytes(s, SLICE_LITERAL(HTTP_CONTINUE));
         if (result != 0 && result != HTTP_MORE)
             return size; /* it ends: nothing behind a broken request can be trusted */
     }
@@ -118,7 +120,7 @@ void api_connection_accept(void *userdata, int fd, const struct net_address *pee
         return;
     }
     c->api = a;
-    loop_deadline_init(&c->deadline, on_deadline, c);
+    loop_deadline_init(&c->deadline, on_deadline);
     if (http_parser_new_request(&limits, &c->parser)) {
         (void)close(fd);
         free(c);

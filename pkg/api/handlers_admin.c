@@ -5,15 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static void finish(struct api_reply *reply, struct buffer *json)
-{
-    if (buffer_error(json))
-        api_reply_result(reply, -ENOMEM);
-    else
-        api_reply_json(reply, 200, buffer_slice(json));
-    buffer_deinit(json);
-}
-
 static void write_lease(struct json_writer *w, const struct store_lease *lease)
 {
     char incarnation[24];
@@ -41,7 +32,7 @@ static void on_nodes(void *userdata, int result, const struct store_lease *lease
     struct json_writer w;
 
     if (result) {
-        api_reply_result(reply, result);
+        api_reply_unknown(reply, result);
         return;
     }
     json_writer_init(&w, &json);
@@ -53,7 +44,7 @@ static void on_nodes(void *userdata, int result, const struct store_lease *lease
         write_lease(&w, &leases[i]);
     json_write_array_end(&w);
     json_write_object_end(&w);
-    finish(reply, &json);
+    api_reply_finish(reply, &json);
 }
 
 void api_get_nodes(struct api *a, const struct api_request *request base_unused, struct api_reply *reply)
@@ -71,7 +62,7 @@ static void on_user(void *userdata, int result, const struct store_session *sess
     struct json_writer w;
 
     if (result) {
-        api_reply_result(reply, result);
+        api_reply_unknown(reply, result);
         return;
     }
     json_writer_init(&w, &json);
@@ -89,7 +80,7 @@ static void on_user(void *userdata, int result, const struct store_session *sess
     }
     json_write_array_end(&w);
     json_write_object_end(&w);
-    finish(reply, &json);
+    api_reply_finish(reply, &json);
 }
 
 void api_get_user(struct api *a, const struct api_request *request, struct api_reply *reply)
@@ -100,55 +91,269 @@ void api_get_user(struct api *a, const struct api_request *request, struct api_r
         api_reply_result(reply, result);
 }
 
-static void on_room(void *userdata, int result, uint64_t count, const struct slice *users, size_t user_count,
-                    struct slice next)
+/** Waits for the live ones; who they are is needed again for those that ended. */
+struct looking {
+    struct api_reply *reply;
+    size_t user_size;
+    char user[NAME_MAX_BYTES];
+};
+
+static void on_looked(void *userdata, int result, struct slice objects)
+{
+    base_cleanup(base_free_p)
+    struct looking *l = userdata;
+    const struct api_environment *environment = &l->reply->api->environment;
+    struct buffer json = {0};
+    struct json_writer w;
+
+    if (result == HUB_E_UNAVAILABLE) {
+        api_reply_error(l->reply, 503, "unavailable", "this node is ending");
+        return;
+    }
+    if (result) {
+        api_reply_result(l->reply, result);
+        return;
+    }
+    json_writer_init(&w, &json);
+    json_write_object_begin(&w);
+    json_write_member_text(&w, "node", environment->node);
+    json_write_name(&w, "sessions");
+    json_write_array_begin(&w);
+    if (objects.size)
+        json_write_raw(&w, objects);
+    json_write_array_end(&w);
+    json_write_name(&w, "ended");
+    if (environment->write_ends)
+        environment->write_ends(environment->userdata, slice_make(l->user, l->user_size), &w);
+    else
+        json_write_null(&w);
+    json_write_object_end(&w);
+    api_reply_finish(l->reply, &json);
+}
+
+/** GET /v1/users/{user}/here */
+void api_get_user_here(struct api *a, const struct api_request *request, struct api_reply *reply)
+{
+    struct looking *l = calloc(1, sizeof(*l));
+    int result = -ENOMEM;
+
+    if (l) {
+        *l = (struct looking){.reply = reply, .user_size = request->name.size};
+        memcpy(l->user, request->name.data, request->name.size);
+        result = hub_port_look(a->port, request->name, on_looked, l);
+    }
+    if (result) {
+        free(l);
+        api_reply_result(reply, result);
+    }
+}
+
+/** How many there are, and where. */
+static void write_room(struct json_writer *w, const struct hub_room_info *info)
+{
+    json_write_member_uint64(w, "count", info->users);
+    json_write_member_uint64(w, "connections", info->connections);
+    json_write_member_uint64(w, "likes", info->likes);
+    json_write_name(w, "nodes");
+    json_write_array_begin(w);
+    for (size_t i = 0; i < info->part_count; i++) {
+        json_write_object_begin(w);
+        json_write_member_string(w, "node", info->parts[i].node);
+        json_write_member_uint64(w, "users", info->parts[i].users);
+        json_write_member_uint64(w, "connections", info->parts[i].connections);
+        json_write_object_end(w);
+    }
+    json_write_array_end(w);
+}
+
+/** Where the next page begins; null: this is the last. */
+static void write_next(struct json_writer *w, struct slice next)
+{
+    json_write_name(w, "next");
+    if (slice_is_set(next))
+        json_write_string(w, next);
+    else
+        json_write_null(w);
+}
+
+static void on_room_users(void *userdata, int result, const struct hub_room_info *info)
 {
     struct api_reply *reply = userdata;
     struct buffer json = {0};
     struct json_writer w;
 
     if (result) {
-        api_reply_result(reply, result);
+        api_reply_unknown(reply, result);
         return;
     }
     json_writer_init(&w, &json);
     json_write_object_begin(&w);
-    json_write_member_uint64(&w, "count", count);
+    write_room(&w, info);
     json_write_name(&w, "users");
     json_write_array_begin(&w);
-    for (size_t i = 0; i < user_count; i++)
-        json_write_string(&w, users[i]);
+    for (size_t i = 0; i < info->name_count; i++)
+        json_write_string(&w, info->names[i]);
     json_write_array_end(&w);
-    json_write_name(&w, "next");
-    if (slice_is_set(next))
-        json_write_string(&w, next);
-    else
-        json_write_null(&w);
+    write_next(&w, info->next);
     json_write_object_end(&w);
-    finish(reply, &json);
+    api_reply_finish(reply, &json);
+}
+
+static void on_room(void *userdata, int result, const struct hub_room_info *info)
+{
+    struct api_reply *reply = userdata;
+    struct buffer json = {0};
+    struct json_writer w;
+
+    if (result) {
+        api_reply_unknown(reply, result);
+        return;
+    }
+    json_writer_init(&w, &json);
+    json_write_object_begin(&w);
+    write_room(&w, info);
+    json_write_object_end(&w);
+    api_reply_finish(reply, &json);
+}
+
+/** GET /v1/rooms/{room} */
+void api_get_room(struct api *a, const struct api_request *request, struct api_reply *reply)
+{
+    int result = hub_port_room(a->port, request->name, 1, SLICE_NONE, on_room, reply);
+
+    if (result)
+        api_reply_result(reply, result);
+}
+
+/** A name of the query, decoded; not set if it is not there. false: it is none. */
+static bool query_name(const struct api_request *request, const char *which, struct buffer *storage,
+                       struct slice *ret_name)
+{
+    struct slice raw = http_query_parameter(request->message->query, which, 0);
+
+    *ret_name = SLICE_NONE;
+    if (!slice_is_set(raw))
+        return true;
+    if (!http_percent_decode(raw, true, storage) || buffer_error(storage) || name_check(buffer_slice(storage)))
+        return false;
+    *ret_name = buffer_slice(storage);
+    return true;
 }
 
 /** GET /v1/rooms/{room}/users?limit=&after= */
 void api_get_room_users(struct api *a, const struct api_request *request, struct api_reply *reply)
 {
-    struct slice limit_text = http_query_parameter(request->message->query, "limit", 0);
-    struct slice after_text = http_query_parameter(request->message->query, "after", 0);
-    struct buffer after = BUFFER_WITH_LIMIT(4 * NAME_MAX_BYTES);
-    uint64_t limit = 0;
-    int result;
+    struct buffer after_text = BUFFER_WITH_LIMIT(4 * NAME_MAX_BYTES);
+    struct slice after;
+    uint64_t limit;
+    int result = 0;
 
-    if (slice_is_set(limit_text) && !slice_to_uint64(limit_text, 500, &limit)) {
-        api_reply_error(reply, 400, "bad_request", "limit: expected a number from 0 to 500");
-    } else if (slice_is_set(after_text) && (!http_percent_decode(after_text, true, &after) || buffer_error(&after) ||
-                                            name_check(buffer_slice(&after)))) {
+    if (!api_query_limit(request, reply, &limit))
+        return;
+    if (!query_name(request, "after", &after_text, &after))
         api_reply_error(reply, 400, "bad_name", "after: expected a user's name");
-    } else {
-        result = hub_port_room(a->port, request->name, limit,
-                               slice_is_set(after_text) ? buffer_slice(&after) : SLICE_NONE, on_room, reply);
-        if (result)
-            api_reply_result(reply, result);
+    else
+        result = hub_port_room(a->port, request->name, limit, after, on_room_users, reply);
+    if (result)
+        api_reply_result(reply, result);
+    buffer_deinit(&after_text);
+}
+
+static void on_room_watch(void *userdata, int result, const struct store_watched *watched, size_t count,
+                          struct slice next)
+{
+    struct api_reply *reply = userdata;
+    struct buffer json = {0};
+    struct json_writer w;
+
+    if (result) {
+        api_reply_unknown(reply, result);
+        return;
     }
-    buffer_deinit(&after);
+    json_writer_init(&w, &json);
+    json_write_object_begin(&w);
+    json_write_name(&w, "watched");
+    json_write_array_begin(&w);
+    for (size_t i = 0; i < count; i++) {
+        json_write_object_begin(&w);
+        json_write_member_string(&w, "user", watched[i].user);
+        json_write_member_uint64(&w, "seconds", watched[i].seconds);
+        json_write_object_end(&w);
+    }
+    json_write_array_end(&w);
+    write_next(&w, next);
+    json_write_object_end(&w);
+    api_reply_finish(reply, &json);
+}
+
+/** GET /v1/rooms/{room}/watch?user=&limit=&after= */
+void api_get_room_watch(struct api *a, const struct api_request *request, struct api_reply *reply)
+{
+    struct buffer user_text = BUFFER_WITH_LIMIT(4 * NAME_MAX_BYTES), after_text = BUFFER_WITH_LIMIT(4 * NAME_MAX_BYTES);
+    struct slice user, after;
+    uint64_t limit;
+    int result = 0;
+
+    if (!api_query_limit(request, reply, &limit))
+        return;
+    if (!query_name(request, "user", &user_text, &user))
+        api_reply_error(reply, 400, "bad_name", "user: expected a user's name");
+    else if (!query_name(request, "after", &after_text, &after))
+        api_reply_error(reply, 400, "bad_name", "after: expected what a page gave as next");
+    else
+        result = hub_port_watch(a->port, request->name, user, after, limit, on_room_watch, reply);
+    if (result)
+        api_reply_result(reply, result);
+    buffer_deinit(&user_text);
+    buffer_deinit(&after_text);
+}
+
+static void on_rooms(void *userdata, int result, const struct store_room_line *lines, size_t count, struct slice next)
+{
+    struct api_reply *reply = userdata;
+    struct buffer json = {0};
+    struct json_writer w;
+
+    if (result) {
+        api_reply_unknown(reply, result);
+        return;
+    }
+    json_writer_init(&w, &json);
+    json_write_object_begin(&w);
+    json_write_name(&w, "rooms");
+    json_write_array_begin(&w);
+    for (size_t i = 0; i < count; i++) {
+        json_write_object_begin(&w);
+        json_write_member_string(&w, "room", lines[i].room);
+        json_write_member_uint64(&w, "count", lines[i].users);
+        json_write_member_uint64(&w, "connections", lines[i].connections);
+        json_write_member_uint64(&w, "nodes", lines[i].nodes);
+        json_write_object_end(&w);
+    }
+    json_write_array_end(&w);
+    write_next(&w, next);
+    json_write_object_end(&w);
+    api_reply_finish(reply, &json);
+}
+
+/** GET /v1/rooms?limit=&after= */
+void api_get_rooms(struct api *a, const struct api_request *request, struct api_reply *reply)
+{
+    struct buffer after_text = BUFFER_WITH_LIMIT(4 * NAME_MAX_BYTES);
+    struct slice after;
+    uint64_t limit, cursor;
+    int result = 0;
+
+    if (!api_query_limit(request, reply, &limit))
+        return;
+    if (!query_name(request, "after", &after_text, &after) ||
+        (slice_is_set(after) && !slice_to_uint64(after, UINT64_MAX, &cursor)))
+        api_reply_error(reply, 400, "bad_request", "after: expected what a page gave as next");
+    else
+        result = hub_port_rooms(a->port, after, limit, on_rooms, reply);
+    if (result)
+        api_reply_result(reply, result);
+    buffer_deinit(&after_text);
 }
 
 void api_get_metrics(struct api *a, const struct api_request *request base_unused, struct api_reply *reply)

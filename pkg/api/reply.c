@@ -7,6 +7,8 @@
 
 #include <stdlib.h>
 
+#define LIMIT_MAX 500
+
 struct api_reply *api_reply_new(struct api_connection *c, const struct http_message *request)
 {
     struct api_reply *r = calloc(1, sizeof(*r));
@@ -104,8 +106,41 @@ void api_reply_result(struct api_reply *r, int result)
     case HUB_E_QUOTA:
         api_reply_error(r, 403, "quota", "a limit of the node is reached");
         break;
+    case HUB_E_NO_LOG:
+        api_reply_error(r, 409, "bad_request", "the channel is not sequenced, so it has no log");
+        break;
     default:
         api_reply_error(r, 500, "internal", "out of memory");
         break;
     }
+}
+
+void api_reply_unknown(struct api_reply *r, int result)
+{
+    if (result == HUB_E_UNAVAILABLE)
+        api_reply_error(r, 503, "unavailable", "the store (Redis) is away, so this is not known; try again");
+    else
+        api_reply_result(r, result);
+}
+
+void api_reply_finish(struct api_reply *r, struct buffer *json)
+{
+    if (buffer_error(json))
+        api_reply_result(r, -ENOMEM);
+    else
+        api_reply_json(r, 200, buffer_slice(json));
+    buffer_deinit(json);
+}
+
+bool api_query_limit(const struct api_request *request, struct api_reply *r, uint64_t *ret_limit)
+{
+    struct slice text = http_query_parameter(request->message->query, "limit", 0);
+    uint64_t limit = 0;
+
+    if (slice_is_set(text) && !slice_to_uint64(text, LIMIT_MAX, &limit)) {
+        api_reply_error(r, 400, "bad_request", "limit: expected a number from 0 to 500");
+        return false;
+    }
+    *ret_limit = limit;
+    return true;
 }

@@ -30,6 +30,8 @@ void bus_reader_deinit(struct bus_reader *r)
 
 int body_poison(struct bus_reader *r, const char *error, size_t offset)
 {
+    if (!slice_is_set(r->item) || r->broken)
+        r->item = payload_slice(r->delivery->body);
     r->error = error;
     r->error_offset = offset;
     return BUS_E_POISON;
@@ -134,6 +136,7 @@ static int own_item(struct bus_reader *r, bool (*is_wanted)(void *userdata, stru
         }
     }
     r->offset = c.offset;
+    r->item = slice_make((const char *)c.data + at, c.offset - at);
     if (error)
         return body_poison(r, error, at);
     return is_passed ? 1 : 0;
@@ -179,6 +182,7 @@ int bus_reader_next(struct bus_reader *r, bool (*is_wanted)(void *userdata, stru
         if (r->broken || r->index + 1 >= r->count)
             return end(r);
         r->index++;
+        r->item = SLICE_NONE;
         if (r->format == BODY_FORMAT_OWN)
             result = own_item(r, is_wanted, userdata, ret_fields);
         else
@@ -186,6 +190,15 @@ int bus_reader_next(struct bus_reader *r, bool (*is_wanted)(void *userdata, stru
         if (result != 1)
             return result;
     }
+}
+
+void bus_reader_write_item(const struct bus_reader *r, struct buffer *out)
+{
+    struct slice body = payload_slice(r->delivery->body);
+
+    if (r->format == BODY_FORMAT_OWN && r->item.data != body.data)
+        bus_body_begin(out, 1);
+    buffer_append_slice(out, r->item);
 }
 
 struct message *bus_reader_take(struct bus_reader *r, const struct message *fields)

@@ -35,10 +35,11 @@ struct bus_reader {
     const struct bus_delivery *delivery;
     const char *error; /* after BUS_E_POISON: static lifetime */
     size_t error_offset;
-    size_t index;   /* of the message last returned */
-    size_t offset;  /* where the next begins */
-    size_t count;   /* items in the array; 1 if the body is a single item */
-    uint8_t format; /* see body.c */
+    size_t index;      /* of the message last returned */
+    struct slice item; /* the same as it stands in the body, also after BUS_E_POISON; then perhaps the whole body */
+    size_t offset;     /* where the next begins */
+    size_t count;      /* items in the array; 1 if the body is a single item */
+    uint8_t format;    /* see body.c */
     bool broken;
     size_t max_data_bytes;
     struct buffer scratch; /* decoded texts of the current item */
@@ -61,6 +62,9 @@ int bus_reader_next(struct bus_reader *r, bool (*is_wanted)(void *userdata, stru
 /** The message last returned as an object of its own: shares the body where it can, copies where it must. NULL when out
  * of memory. */
 struct message *bus_reader_take(struct bus_reader *r, const struct message *fields) base_must_check;
+
+/** The item last looked at as a body of its own, of the same content type; all of the body if it cannot be cut. */
+void bus_reader_write_item(const struct bus_reader *r, struct buffer *out);
 
 /** Writes a body: begin, one envelope a message, in order. Errors are the buffer's. */
 void bus_body_begin(struct buffer *out, size_t count);

@@ -113,6 +113,7 @@ int body_json_item(struct bus_reader *r, struct message *ret_fields)
     const char *error = value.type == JSON_OBJECT ? NULL : "an item is an object";
     struct message fields;
 
+    r->item = item.raw;
     if (!error)
         error = collect(value.text, &item);
     if (!error)

@@ -108,6 +108,7 @@ int body_msgpack_item(struct bus_reader *r, struct message *ret_fields)
     }
     r->offset = c.offset;
     item.raw = slice_make(body.data + at, c.offset - at);
+    r->item = item.raw;
     error = collect(item.raw, &item);
     if (!error)
         error = foreign_resolve(r, &item, &fields);

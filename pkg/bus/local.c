@@ -148,6 +148,21 @@ static void local_delivery_done(struct bus *b, struct bus_delivery *d)
     free(container_of(d, struct local_delivery, delivery));
 }
 
+/** A node alone has no queues in which anything could be kept, and none that back ends could reach. */
+static int local_deposit(struct bus *b base_unused, struct bus_deposit *d base_unused)
+{
+    return BUS_E_UNAVAILABLE;
+}
+
+static void local_ingress(struct bus *b base_unused, bool is_wanted base_unused)
+{
+}
+
+static bool local_delivery_is_void(struct bus *b base_unused, const struct bus_delivery *d base_unused)
+{
+    return false;
+}
+
 static void local_stop(struct bus *b)
 {
     struct local_bus *l = local_of(b);
@@ -175,6 +190,9 @@ static const struct bus_ops local_ops = {
     .start = local_start,
     .publish = local_publish,
     .delivery_done = local_delivery_done,
+    .deposit = local_deposit,
+    .ingress = local_ingress,
+    .delivery_is_void = local_delivery_is_void,
     .status = local_status,
     .stop = local_stop,
     .free = local_free,

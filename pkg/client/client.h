@@ -52,6 +52,9 @@ int client_socket_new(struct net_loop *n, const struct client_socket_options *op
                       struct client_socket **ret_socket) base_must_check;
 void *client_socket_userdata(const struct client_socket *c);
 bool client_socket_is_open(const struct client_socket *c);
+/** When the bytes that ended the message at hand were read, in nanoseconds of CLOCK_MONOTONIC; inside on_message. One
+ * look at the clock for all that one read brought, because a load tool reads thousands of messages so. */
+uint64_t client_socket_read_ns(const struct client_socket *c);
 /** Masked, as a client must. 0; -ENOTCONN; -ENOMEM. */
 int client_socket_send(struct client_socket *c, enum ws_opcode opcode, struct slice payload);
 /** One frame of a message, for those who try what a peer makes of fragments: the first bears the opcode, the others

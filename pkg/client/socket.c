@@ -2,6 +2,7 @@
  * A WebSocket client: connect, upgrade (RFC 6455 section 4.1), masked frames out, whole messages in. Small, because a
  * load tool holds tens of thousands: the HTTP parser lives only until the upgrade.
  */
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/random.h"
 #include "client/deflate_internal.h"
@@ -26,6 +27,7 @@ enum state {
 
 struct client_socket {
     struct net_stream stream;
+    struct ws_parser_options ws_options; /* of ws */
     struct ws_parser ws;
     const struct client_socket_ops *ops;
     void *userdata;
@@ -35,6 +37,7 @@ struct client_socket {
     struct client_deflate *deflate; /* compression was offered, later: negotiated; else NULL */
     struct loop_deadline deadline;
     struct loop *loop;
+    uint64_t read_ns; /* see client_socket_read_ns() */
     enum state state;
     unsigned window_bits; /* of what is compressed here */
     unsigned close_code;
@@ -137,7 +140,6 @@ static void feed_frames(struct client_socket *c, char *data, size_t size)
 static const char *take_extensions(struct client_socket *c, const struct http_message *m)
 {
     struct ws_deflate_answer answer = {0};
-    struct ws_parser_options options = c->ws.options;
     struct slice line;
 
     for (size_t position = 0; http_message_each(m, "Sec-WebSocket-Extensions", &position, &line);)
@@ -149,11 +151,10 @@ static const char *take_extensions(struct client_socket *c, const struct http_me
         return NULL;
     }
     c->window_bits = answer.params.client_max_window_bits;
-    options.allowed_rsv = WS_RSV1;
-    options.inflate = &c->deflate->pool;
-    options.inflate_keeps_window = !answer.params.server_no_context_takeover;
-    options.inflate_window_bits = answer.params.server_max_window_bits;
-    ws_parser_init(&c->ws, &options);
+    c->ws_options.allowed_rsv = WS_RSV1;
+    c->ws_options.inflate = &c->deflate->pool;
+    c->ws_options.inflate_keeps_window = !answer.params.server_no_context_takeover;
+    c->ws_options.inflate_window_bits = answer.params.server_max_window_bits;
     return NULL;
 }
 
@@ -210,6 +211,7 @@ static size_t on_data(struct net_stream *s, char *data, size_t size)
     struct client_socket *c = container_of(s, struct client_socket, stream);
     size_t taken = 0;
 
+    c->read_ns = clock_monotonic_ns();
     if (c->state == STATE_UPGRADING)
         taken = feed_response(c, data, size);
     if (taken < size && c->state != STATE_UPGRADING)
@@ -251,9 +253,9 @@ static void on_closed(struct net_stream *s, enum net_end end, int error)
 
 static const struct net_stream_ops stream_ops = {.on_data = on_data, .on_open = on_open, .on_closed = on_closed};
 
-static void on_deadline(void *userdata)
+static void on_deadline(struct loop_deadline *d)
 {
-    struct client_socket *c = userdata;
+    struct client_socket *c = container_of(d, struct client_socket, deadline);
 
     set_text(c, c->state == STATE_UPGRADING ? "no upgrade in time" : "no close frame in time");
     net_stream_abort(&c->stream);
@@ -330,7 +332,8 @@ static int start(struct client_socket *c, struct net_loop *n, const struct clien
         *ret_error = options->tls ? "TLS was given for a ws:// URL" : "a wss:// URL needs TLS";
         return -EINVAL;
     }
-    ws_parser_init(&c->ws, &ws_options);
+    c->ws_options = ws_options;
+    ws_parser_init(&c->ws, &c->ws_options);
     result = write_request(c, options, &url);
     if (!result)
         result = http_parser_new_response(&limits, false, &c->http);
@@ -356,7 +359,7 @@ int client_socket_new(struct net_loop *n, const struct client_socket_options *op
     c->userdata = userdata;
     c->loop = net_loop_loop(n);
     c->close_code = WS_CLOSE_ABNORMAL;
-    loop_deadline_init(&c->deadline, on_deadline, c);
+    loop_deadline_init(&c->deadline, on_deadline);
     result = start(c, n, options, &fault);
     if (result) {
         if (ret_error && fault)
@@ -377,6 +380,11 @@ void *client_socket_userdata(const struct client_socket *c)
 bool client_socket_is_open(const struct client_socket *c)
 {
     return c->state == STATE_OPEN && !net_stream_is_ending(&c->stream);
+}
+
+uint64_t client_socket_read_ns(const struct client_socket *c)
+{
+    return c->read_ns;
 }
 
 int client_socket_send(struct client_socket *c, enum ws_opcode opcode, struct slice payload)

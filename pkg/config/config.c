@@ -109,6 +109,11 @@ int config_add_table(struct config *c, const struct config_option *options, size
     return add_section(c, options, count, values, NULL, SLICE_NONE, &section);
 }
 
+void config_pass_over_other_sections(struct config *c)
+{
+    c->passes_over_others = true;
+}
+
 int config_add_family(struct config *c, const char *prefix, const struct config_option *options, size_t count,
                       size_t values_size)
 {

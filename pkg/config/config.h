@@ -74,6 +74,9 @@ int config_new(struct config **ret_config) base_must_check;
 struct config *config_free(struct config *c);
 /** Borrows @options and @values for the life of @c; fills @values with the defaults at config_finish(). */
 int config_add_table(struct config *c, const struct config_option *options, size_t count, void *values) base_must_check;
+/** For a program that needs only some of a node's options: sections of files that no table or family here knows are
+ * passed over instead of being errors. Before loading. */
+void config_pass_over_other_sections(struct config *c);
 /** Sections `[<prefix>.<name>]`, each with a struct of @values_size bytes that belongs to @c. */
 int config_add_family(struct config *c, const char *prefix, const struct config_option *options, size_t count,
                       size_t values_size) base_must_check;
@@ -86,6 +89,9 @@ int config_load_text(struct config *c, struct slice text, const char *source, st
 /** A file that cannot be read is CONFIG_E_INVALID too. At most 1 MiB. */
 int config_load_file(struct config *c, const char *path, struct buffer *errors) base_must_check;
 int config_load_environment(struct config *c, char *const *environment, struct buffer *errors) base_must_check;
+/** A line to @notes about each variable WARREN_… that names no option, but nearly. (Others may be anybody's: WARREN_API
+ * is warrenctl's.) */
+void config_note_variables(const struct config *c, char *const *environment, struct buffer *notes);
 /** One `section.key=value` from the command line; family keys are `route.<name>.path=…`. */
 int config_load_assignment(struct config *c, const char *assignment, struct buffer *errors) base_must_check;
 /** Checks, reads secret files, and writes every value into its table's struct. Call once, last. */

@@ -56,6 +56,7 @@ struct config {
     struct config_family **families;
     size_t family_count;
     unsigned loads;
+    bool passes_over_others;
     bool is_finished;
 };
 
@@ -142,6 +143,15 @@ void config_write_text(const struct config_option *option, struct slice text, st
 
 /** The known full key nearest to @full, written into @storage; not set if none is near. */
 struct slice config_nearest_key(const struct config *c, struct slice full, char storage[CONFIG_KEY_MAX_BYTES]);
+/** The variable nearest to @name (both without WARREN_), @name itself if it names an option; likewise. */
+struct slice config_nearest_variable(const struct config *c, struct slice name, char storage[CONFIG_KEY_MAX_BYTES]);
+/** How the environment spells a character of a key: upper case, what is no letter or digit as '_'. */
+static inline char config_variable_char(char c)
+{
+    if (c >= 'a' && c <= 'z')
+        return (char)(c - 'a' + 'A');
+    return (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ? c : '_';
+}
 /** The known section nearest to @section ("route.<name>" stands for a family); likewise. */
 struct slice config_nearest_section(const struct config *c, struct slice section, char storage[CONFIG_KEY_MAX_BYTES]);
 

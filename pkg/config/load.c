@@ -56,6 +56,10 @@ static int complain_unknown(struct config_load *load, struct slice full)
         buffer_append_text(&sentence, "; did you mean ");
         config_write_quoted(nearest, &sentence);
         buffer_append_char(&sentence, '?');
+    } else if (load->rank == CONFIG_RANK_ASSIGNMENT) { /* in a file the section was looked at by itself */
+        nearest = config_nearest_section(load->config, config_key_section(full), storage);
+        if (slice_is_set(nearest) && !slice_equal(nearest, config_key_section(full)))
+            buffer_printf(&sentence, "; did you mean the section [%.*s]?", SLICE_PRINTF(nearest));
     }
     result = buffer_error(&sentence);
     if (result == 0) {
@@ -143,20 +147,13 @@ int config_load_value(struct config_load *load, struct slice full, struct slice 
     return result;
 }
 
-/** Whether @name (without WARREN_) is how the environment spells @key: upper case, what is no letter or digit as '_'.
- */
+/** Whether @name (without WARREN_) is how the environment spells @key. */
 static bool variable_equal(struct slice name, struct slice key)
 {
     if (name.size != key.size)
         return false;
     for (size_t i = 0; i < key.size; i++) {
-        char c = key.data[i];
-
-        if (c >= 'a' && c <= 'z')
-            c = (char)(c - 'a' + 'A');
-        else if (!(c >= 'A' && c <= 'Z') && !(c >= '0' && c <= '9'))
-            c = '_';
-        if (name.data[i] != c)
+        if (name.data[i] != config_variable_char(key.data[i]))
             return false;
     }
     return true;
@@ -218,6 +215,25 @@ int config_load_environment(struct config *c, char *const *environment, struct b
     }
     buffer_deinit(&key);
     return result < 0 ? result : config_load_result(&load);
+}
+
+void config_note_variables(const struct config *c, char *const *environment, struct buffer *notes)
+{
+    struct slice prefix = SLICE_LITERAL(VARIABLE_PREFIX);
+    char storage[CONFIG_KEY_MAX_BYTES];
+
+    for (; *environment; environment++) {
+        struct slice rest = slice_from(*environment), name, known;
+
+        if (!slice_starts_with(rest, prefix) || !slice_split(&rest, '=', &name) || !config_is_printable(name))
+            continue;
+        name = slice_skip(name, prefix.size);
+        known = config_nearest_variable(c, name, storage);
+        if (slice_is_set(known) && !slice_equal(known, name))
+            buffer_printf(
+                notes, VARIABLE_PREFIX "%.*s: names no option, and is ignored; did you mean " VARIABLE_PREFIX "%.*s?\n",
+                SLICE_PRINTF(name), SLICE_PRINTF(known));
+    }
 }
 
 /** Makes the family's section that the assignment names, if the family knows the key. */

@@ -107,6 +107,37 @@ struct slice config_nearest_key(const struct config *c, struct slice full, char 
     return nearest_result(&n);
 }
 
+static void consider_variable(struct nearest *n, const struct config_section *s, const struct config_option *option,
+                              const char *suffix)
+{
+    base_cleanup(buffer_deinit)
+    struct buffer key = {0};
+
+    config_write_key(s, option, &key);
+    buffer_append_text(&key, suffix);
+    if (buffer_error(&key))
+        return;
+    for (size_t i = 0; i < key.size; i++)
+        key.data[i] = config_variable_char(key.data[i]);
+    consider(n, "%s", key.data);
+}
+
+struct slice config_nearest_variable(const struct config *c, struct slice name, char storage[CONFIG_KEY_MAX_BYTES])
+{
+    struct nearest n = nearest_make(name, storage);
+
+    for (size_t i = 0; i < c->section_count; i++) {
+        const struct config_section *s = c->sections[i];
+
+        for (size_t k = 0; k < s->count; k++) {
+            consider_variable(&n, s, &s->options[k], "");
+            if (s->options[k].secrecy != CONFIG_PUBLIC)
+                consider_variable(&n, s, &s->options[k], "_file");
+        }
+    }
+    return nearest_result(&n);
+}
+
 struct slice config_nearest_section(const struct config *c, struct slice section, char storage[CONFIG_KEY_MAX_BYTES])
 {
     struct nearest n = nearest_make(section, storage);

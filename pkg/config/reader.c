@@ -7,7 +7,7 @@
  *     key = "value; # and \"quotes\""    # in quotes only \" and \\ are escapes
  *
  * A line is judged on its own, so one bad line spoils nothing behind it and all errors are told. The keys of a section
- * that nobody knows are skipped: the section was the error.
+ * that nobody knows are skipped: the section was the error, or is meant for others.
  */
 #include "config/config_internal.h"
 #include "config/file.h"
@@ -72,6 +72,8 @@ static int open_section(struct reader *r, struct slice name)
         }
     }
     family = config_find_family(c, name, &member);
+    if (!family && c->passes_over_others)
+        return 0;
     if (!family) {
         nearest = config_nearest_section(c, name, storage);
         if (slice_is_set(nearest))

@@ -12,7 +12,8 @@
  * caller.
  *
  * A connection is not read from ("held") while its session is being opened, while it has more open requests than
- * allowed, while it owes bytes (pace.c), and, for /echo, while too much waits to be sent. What the client wrote
+ * allowed, while it owes bytes (pace.c), once its moment in a drain has come (drain.c), and, for /echo, while too much
+ * waits to be sent. What the client wrote
  * meanwhile stays in the kernel or with the stream, so pressure ends at the client.
  */
 #include "gateway/gateway_internal.h"
@@ -22,6 +23,9 @@
 /* Nothing here takes a body. A short one is read, so that who posts to the wrong listener is told that (405), not 413.
  */
 #define UNWANTED_BODY_BYTES 4096
+
+/* Of one client and turn: few bytes become many, and many messages. */
+#define INFLATED_PER_TURN (256u << 10)
 
 #define TO(state) (1u << (state))
 
@@ -43,12 +47,9 @@ static void connection_settled(struct gateway_connection *c)
     atomic_fetch_add_explicit(&g->settled, 1, memory_order_relaxed);
 }
 
-static void connection_heartbeat(struct gateway_connection *c);
-
 void gateway_connection_set_state(struct gateway_connection *c, enum gateway_state state)
 {
     const struct gateway_config *config = c->worker->config;
-    struct loop *l = c->worker->loop;
 
     assert(connection_moves[c->state] & TO(state));
     if (c->state == GATEWAY_STATE_OPENING)
@@ -56,26 +57,24 @@ void gateway_connection_set_state(struct gateway_connection *c, enum gateway_sta
     c->state = (uint8_t)state;
     switch (state) {
     case GATEWAY_STATE_HEAD:
-        /* The time for TLS, which the stream watches, comes first; see connection_on_open(). */
-        loop_deadline_start(l, &c->deadline, (uint64_t)(config->tls_timeout_ms + config->handshake_timeout_ms));
-        break;
+        break; /* the stream's time for TLS comes first; see connection_on_open() */
     case GATEWAY_STATE_OPENING:
         atomic_fetch_add_explicit(&c->worker->gateway->newcomers, 1, memory_order_relaxed);
         /* The answer to the request leaves with the session's first frame: one packet, one wake-up of the client. */
         net_stream_cork(&c->stream);
-        loop_deadline_start(l, &c->deadline, (uint64_t)config->handshake_timeout_ms);
+        net_stream_set_deadline(&c->stream, (uint64_t)config->handshake_timeout_ms);
         break;
     case GATEWAY_STATE_OPEN:
         net_stream_uncork(&c->stream);
-        c->opened_ms = c->last_input_ms = loop_now_ms(l);
-        connection_heartbeat(c);
+        c->awaited_ms = c->last_input_ms = (uint32_t)loop_now_ms(c->worker->loop);
+        gateway_heartbeat(c);
         break;
     case GATEWAY_STATE_CLOSING:
         net_stream_uncork(&c->stream);
-        loop_deadline_start(l, &c->deadline, (uint64_t)config->close_timeout_ms);
+        net_stream_set_deadline(&c->stream, (uint64_t)config->close_timeout_ms);
         break;
     case GATEWAY_STATE_ENDING:
-        loop_deadline_stop(&c->deadline);
+        net_stream_stop_deadline(&c->stream);
         break;
     case GATEWAY_STATE_ARRIVING:
     case GATEWAY_STATES:
@@ -96,22 +95,27 @@ static enum log_level reason_level(enum gateway_reason reason)
                                                                                                        : LOG_INFO;
 }
 
+const char *gateway_connection_peer(const struct gateway_connection *c, char storage[NET_ADDRESS_TEXT_SIZE])
+{
+    struct net_address peer = {.size = sizeof(c->peer)};
+
+    memcpy(&peer.storage, &c->peer, sizeof(c->peer));
+    return net_address_format(&peer, true, storage);
+}
+
 static void connection_log_end(struct gateway_connection *c, const char *detail)
 {
     enum gateway_reason reason = c->reason;
     enum log_level level = reason_level(reason);
-    struct net_address peer = {.size = sizeof(c->peer)};
     char address[NET_ADDRESS_TEXT_SIZE];
     uint64_t suppressed = 0, now_ms = loop_now_ms(c->worker->loop);
 
     if (!log_is_enabled(level) || (level == LOG_WARNING && !log_limit_pass(&c->worker->end_limit, now_ms, &suppressed)))
         return;
-    memcpy(&peer.storage, &c->peer, sizeof(c->peer));
     log_event(level, "connection ended",
               LOG_SLICE("session", c->has_session ? hub_session_id(&c->session) : SLICE_LITERAL("-")),
               LOG_SLICE("user", c->has_session ? hub_session_user(&c->session) : SLICE_LITERAL("-")),
-              LOG_TEXT("peer", net_address_format(&peer, true, address)),
-              LOG_TEXT("reason", gateway_reason_word(reason)),
+              LOG_TEXT("peer", gateway_connection_peer(c, address)), LOG_TEXT("reason", gateway_reason_word(reason)),
               LOG_TEXT("detail", detail ? detail : gateway_reason_sentence(reason)),
               LOG_UINT("age_ms", now_ms - c->born_ms), LOG_UINT("suppressed", suppressed));
 }
@@ -123,6 +127,8 @@ void gateway_connection_end(struct gateway_connection *c, enum gateway_reason re
     c->reason = (uint8_t)reason;
     gateway_count(c->worker, GATEWAY_METRIC_ENDED + reason, 1);
     connection_log_end(c, detail);
+    if (c->has_session)
+        gateway_ends_note_connection(c, detail);
     gateway_session_close(c);
 }
 
@@ -152,10 +158,17 @@ static void connection_send_close(struct gateway_connection *c, unsigned code, s
 
 void gateway_connection_close(struct gateway_connection *c, enum gateway_reason reason)
 {
+    gateway_connection_close_saying(c, reason, SLICE_NONE);
+}
+
+void gateway_connection_close_saying(struct gateway_connection *c, enum gateway_reason reason, struct slice text)
+{
     gateway_connection_end(c, reason, NULL);
     if (c->state != GATEWAY_STATE_OPENING && c->state != GATEWAY_STATE_OPEN)
         return;
-    connection_send_close(c, gateway_reason_code(reason), slice_from(gateway_reason_sentence(reason)));
+    if (!text.size)
+        text = slice_from(gateway_reason_sentence(reason));
+    connection_send_close(c, gateway_reason_code(reason), text);
     if (c->state == GATEWAY_STATE_ENDING)
         return; /* sending failed */
     gateway_connection_set_state(c, GATEWAY_STATE_CLOSING);
@@ -178,32 +191,30 @@ static void connection_fail(struct gateway_connection *c)
     gateway_connection_finish(c);
 }
 
-void gateway_connection_shutdown(struct gateway_connection *c, uint64_t retry_after_ms)
+/** Nothing is read any more. */
+static void connection_forget(struct gateway_connection *c)
 {
-    const struct proto_event goodbye = {
-        .kind = PROTO_EVENT_GOODBYE,
-        .goodbye = {.code = gateway_reason_code(GATEWAY_REASON_GOING_AWAY),
-                    .reason = slice_from(gateway_reason_sentence(GATEWAY_REASON_GOING_AWAY)),
-                    .retry_after_ms = retry_after_ms},
-    };
+    size_t held = ws_parser_held_bytes(&c->ws);
 
-    switch ((enum gateway_state)c->state) {
-    case GATEWAY_STATE_HEAD:
-        gateway_connection_end(c, GATEWAY_REASON_GOING_AWAY, NULL);
-        gateway_connection_finish(c);
-        break;
-    case GATEWAY_STATE_OPENING:
-    case GATEWAY_STATE_OPEN:
-        if (c->codec)
-            gateway_dialect_tell(c, &goodbye);
-        gateway_connection_close(c, GATEWAY_REASON_GOING_AWAY);
-        break;
-    case GATEWAY_STATE_ARRIVING:
-    case GATEWAY_STATE_CLOSING:
-    case GATEWAY_STATE_ENDING:
-    case GATEWAY_STATES:
-        break;
-    }
+    ws_parser_deinit(&c->ws);
+    (void)gateway_pace_weigh(c, held);
+}
+
+void gateway_connection_give_up(struct gateway_connection *c, enum gateway_reason reason)
+{
+    gateway_connection_end(c, reason, NULL);
+    if (c->state == GATEWAY_STATE_OPEN)
+        connection_send_close(c, gateway_reason_code(reason), slice_from(gateway_reason_sentence(reason)));
+    gateway_connection_finish(c);
+    connection_forget(c);
+}
+
+/** Who brings more than there is room for goes, and what it brought goes with it. @held: by the parser, before. */
+static void connection_settle(struct gateway_connection *c, size_t held)
+{
+    ws_parser_settle(&c->ws);
+    if (gateway_pace_weigh(c, held) > (size_t)c->worker->config->unfinished_total)
+        gateway_connection_give_up(c, GATEWAY_REASON_UNFINISHED);
 }
 
 /* ---- sending and holding ---- */
@@ -240,6 +251,8 @@ void gateway_connection_release(struct gateway_connection *c, enum gateway_hold 
     if (c->holds)
         return;
     gateway_pace_fill(c); /* the silence was ours */
+    if (c->has_spoken)
+        c->awaited_ms = c->last_input_ms;
     net_stream_resume(&c->stream);
 }
 
@@ -248,6 +261,7 @@ void gateway_connection_opened(struct gateway_connection *c)
     gateway_connection_set_state(c, GATEWAY_STATE_OPEN);
     gateway_connection_release(c, GATEWAY_HOLD_OPENING);
     gateway_pace_begin(c);
+    gateway_drain_opened(c);
 }
 
 /* ---- frames ---- */
@@ -257,8 +271,10 @@ static void connection_on_message(struct gateway_connection *c, const struct ws_
     bool is_text = event->opcode == WS_OPCODE_TEXT;
 
     gateway_count(c->worker, is_text ? GATEWAY_METRIC_TEXT_IN : GATEWAY_METRIC_BINARY_IN, 1);
-    if (event->rsv) /* compressed: it is paid as what it became, too */
+    if (event->rsv) { /* compressed: it is paid as what it became, too */
         gateway_pace_bytes(c, event->payload.size);
+        c->worker->inflated += event->payload.size;
+    }
     if (!c->codec) {
         gateway_connection_send(c, event->opcode, event->payload);
         if (c->stream.queued_bytes > (uint32_t)c->worker->config->queued_bytes)
@@ -307,6 +323,8 @@ static void connection_on_event(struct gateway_connection *c, const struct ws_ev
     uint64_t retry_after_ms;
 
     c->has_spoken = true;
+    if (event->type == WS_EVENT_MESSAGE)
+        c->awaited_ms = (uint32_t)loop_now_ms(c->worker->loop);
     /* Of control frames none is left unanswered (section 5.5.2), but too many are too many. */
     if (event->type != WS_EVENT_MESSAGE && c->state == GATEWAY_STATE_OPEN)
         (void)gateway_pace_message(c, &retry_after_ms);
@@ -349,11 +367,15 @@ static size_t connection_read_frame(struct gateway_connection *c, char *data, si
 static size_t connection_on_data(struct net_stream *s, char *data, size_t size)
 {
     struct gateway_connection *c = container_of(s, struct gateway_connection, stream);
-    size_t done = 0;
+    bool is_first = loop_now_ms(c->worker->loop) / HUB_SIGN_SLOT_MS != c->last_input_ms / HUB_SIGN_SLOT_MS;
+    size_t done = 0, held = c->is_upgraded ? ws_parser_held_bytes(&c->ws) : 0;
 
+    if (is_first && c->has_session)
+        hub_session_alive(&c->session);
     gateway_pace_fill(c);
     c->is_pinged = false;
-    while (done < size && !c->holds && !net_stream_is_ending(s)) {
+    c->worker->inflated = 0;
+    while (done < size && !c->holds && !net_stream_is_ending(s) && c->worker->inflated < INFLATED_PER_TURN) {
         if (c->state == GATEWAY_STATE_HEAD)
             done += gateway_request_read(c, data + done, size - done);
         else if (c->state == GATEWAY_STATE_OPEN || c->state == GATEWAY_STATE_CLOSING)
@@ -362,11 +384,11 @@ static size_t connection_on_data(struct net_stream *s, char *data, size_t size)
             break;
     }
     if (c->is_upgraded)
-        ws_parser_settle(&c->ws);
+        connection_settle(c, held);
     gateway_pace_bytes(c, done);
     if (c->holds & GATEWAY_HOLD_PACE)
-        loop_deadline_start(c->worker->loop, &c->deadline, gateway_pace_debt_ms(c));
-    return c->holds && !net_stream_is_ending(s) ? done : size;
+        net_stream_set_deadline(&c->stream, gateway_pace_debt_ms(c));
+    return (c->holds || c->worker->inflated >= INFLATED_PER_TURN) && !net_stream_is_ending(s) ? done : size;
 }
 
 /** The TLS handshake is done, or there is none: now the request has its time. */
@@ -375,7 +397,7 @@ static void connection_on_open(struct net_stream *s)
     struct gateway_connection *c = container_of(s, struct gateway_connection, stream);
 
     if (c->state == GATEWAY_STATE_HEAD)
-        loop_deadline_start(c->worker->loop, &c->deadline, (uint64_t)c->worker->config->handshake_timeout_ms);
+        net_stream_set_deadline(s, (uint64_t)c->worker->config->handshake_timeout_ms);
 }
 
 /** /echo goes on when its answers have left. */
@@ -387,6 +409,11 @@ static void connection_on_drained(struct net_stream *s)
 }
 
 /** Told why, should it read after all; what it missed it gets from the log when it comes back. */
+static struct net_frame *connection_on_gap(struct net_stream *s, const struct net_place *what)
+{
+    return gateway_session_gap(container_of(s, struct gateway_connection, stream), what);
+}
+
 static void connection_on_slow(struct net_stream *s, enum net_slow cause)
 {
     static const char *const details[NET_SLOW_CAUSES] = {
@@ -437,10 +464,9 @@ static void connection_free(struct gateway_connection *c)
     if (c->refusal != GATEWAY_REASONS)
         atomic_fetch_sub_explicit(&g->refusing, 1, memory_order_relaxed);
     if (c->is_upgraded)
-        ws_parser_deinit(&c->ws);
+        connection_forget(c);
     else
         http_parser_free(c->http);
-    free(c->binary_room);
     free(c);
 }
 
@@ -452,40 +478,9 @@ static void connection_on_closed(struct net_stream *s, enum net_end end, int err
     gateway_connection_end(c, reason_of_end(end, c->state), error ? strerrordesc_np(error) : NULL);
     if (c->window != GATEWAY_WINDOW_NONE)
         gateway_count(w, GATEWAY_METRIC_DEFLATE_CONNECTIONS, -1);
-    loop_deadline_stop(&c->deadline);
     list_remove(&c->link);
     connection_free(c);
     gateway_worker_connection_gone(w);
-}
-
-/** A ping after a heartbeat's silence, the end after two; any frame is a sign of life. Silence that we asked for does
- * not count. */
-static void connection_heartbeat(struct gateway_connection *c)
-{
-    uint64_t now_ms = loop_now_ms(c->worker->loop);
-    uint64_t heartbeat_ms = (uint64_t)c->worker->config->heartbeat_ms;
-    uint64_t first_ms = c->has_spoken ? 0 : (uint64_t)c->worker->config->first_frame_timeout_ms;
-    uint64_t silent_ms = c->holds ? 0 : now_ms - c->last_input_ms;
-    uint64_t next_ms = heartbeat_ms;
-
-    if (first_ms && now_ms - c->opened_ms >= first_ms) {
-        gateway_connection_close(c, GATEWAY_REASON_NO_FIRST_FRAME);
-        return;
-    }
-    if (silent_ms >= 2 * heartbeat_ms) {
-        gateway_connection_close(c, GATEWAY_REASON_IDLE);
-        return;
-    }
-    if (silent_ms >= heartbeat_ms) {
-        if (!c->is_pinged)
-            gateway_connection_send_frame(c, c->worker->ping);
-        c->is_pinged = true;
-        next_ms = 2 * heartbeat_ms;
-    }
-    next_ms -= silent_ms;
-    if (first_ms && c->opened_ms + first_ms - now_ms < next_ms)
-        next_ms = c->opened_ms + first_ms - now_ms;
-    loop_deadline_start(c->worker->loop, &c->deadline, next_ms);
 }
 
 /** It was not read from until it owes no bytes. */
@@ -493,16 +488,17 @@ static void connection_pay(struct gateway_connection *c)
 {
     gateway_pace_fill(c);
     if (gateway_pace_debt_ms(c) > 0) {
-        loop_deadline_start(c->worker->loop, &c->deadline, gateway_pace_debt_ms(c));
+        net_stream_set_deadline(&c->stream, gateway_pace_debt_ms(c));
         return;
     }
     gateway_connection_release(c, GATEWAY_HOLD_PACE);
-    connection_heartbeat(c);
+    gateway_heartbeat(c);
 }
 
-static void connection_on_deadline(void *userdata)
+/** Of what that is, the state tells. */
+static void connection_on_deadline(struct net_stream *s)
 {
-    struct gateway_connection *c = userdata;
+    struct gateway_connection *c = container_of(s, struct gateway_connection, stream);
 
     switch ((enum gateway_state)c->state) {
     case GATEWAY_STATE_HEAD:
@@ -515,9 +511,10 @@ static void connection_on_deadline(void *userdata)
         if (c->holds & GATEWAY_HOLD_PACE)
             connection_pay(c);
         else
-            connection_heartbeat(c);
+            gateway_heartbeat(c);
         break;
     case GATEWAY_STATE_CLOSING:
+        gateway_count(c->worker, GATEWAY_METRIC_CLOSE_TIMEOUTS, 1);
         gateway_connection_abort(c, c->reason);
         break;
     case GATEWAY_STATE_ARRIVING:
@@ -534,6 +531,8 @@ static const struct net_stream_ops stream_ops = {
     .on_open = connection_on_open,
     .on_drained = connection_on_drained,
     .on_slow = connection_on_slow,
+    .gap = connection_on_gap,
+    .on_deadline = connection_on_deadline,
     .on_closed = connection_on_closed,
 };
 
@@ -570,7 +569,8 @@ static void connection_on_arrival(struct loop_task *task)
     struct gateway_worker *w = c->worker;
 
     connection_settled(c);
-    c->born_ms = c->last_input_ms = loop_now_ms(w->loop);
+    c->born_ms = loop_now_ms(w->loop);
+    c->last_input_ms = (uint32_t)c->born_ms;
     gateway_count(w, GATEWAY_METRIC_CONNECTIONS, 1);
     list_append(&w->connections, &c->link);
     if (connection_begin(c) < 0) {
@@ -580,10 +580,7 @@ static void connection_on_arrival(struct loop_task *task)
         gateway_worker_connection_gone(w);
         return;
     }
-    loop_deadline_init(&c->deadline, connection_on_deadline, c);
     gateway_connection_set_state(c, GATEWAY_STATE_HEAD);
-    if (w->is_draining)
-        gateway_connection_shutdown(c, 0);
 }
 
 int gateway_connection_hand_over(struct gateway_worker *w, const struct gateway_newcomer *n)

@@ -68,6 +68,28 @@ struct net_frame *gateway_frame_new(enum ws_opcode opcode, struct slice payload)
     return frame_new(opcode, 0, payload);
 }
 
+struct net_frame *gateway_frame_new_parts(enum ws_opcode opcode, struct slice payload)
+{
+    struct slice rest = payload.size > 0 ? payload : SLICE_NONE, part;
+    struct net_frame *frame;
+    size_t size = 0;
+
+    while (slice_split(&rest, '\0', &part))
+        size += ws_header_size(part.size, false) + part.size;
+    frame = net_frame_new(size);
+    if (!frame)
+        return NULL;
+    size = 0;
+    rest = payload.size > 0 ? payload : SLICE_NONE;
+    while (slice_split(&rest, '\0', &part)) {
+        ws_header_write(frame->data + size, opcode, true, 0, part.size, NULL);
+        size += ws_header_size(part.size, false);
+        memcpy(frame->data + size, part.data, part.size);
+        size += part.size;
+    }
+    return frame;
+}
+
 /** Of this worker and window, made when it is first needed; NULL when out of memory. */
 static struct ws_deflater *deflater_of(struct gateway_worker *w, enum gateway_window window)
 {
@@ -111,10 +133,15 @@ struct net_frame *gateway_frame_compress(struct gateway_worker *w, enum gateway_
     unsigned length7 = (uint8_t)plain->data[1];
     size_t header_size = length7 == 127 ? 10 : length7 == 126 ? 4 : 2;
     struct slice payload = slice_make(plain->data + header_size, plain->size - header_size);
+    const struct net_place *place = plain->place;
     struct net_frame *compressed = frame_new_compressed(w, window, (enum ws_opcode)(plain->data[0] & 15), payload);
 
     if (!compressed)
         return net_frame_ref(plain);
+    if (place && net_frame_set_place(compressed, place->series, place->epoch, place->from, place->to) < 0) {
+        net_frame_unref(compressed);
+        return net_frame_ref(plain);
+    }
     compressed->delivery = plain->delivery;
     compressed->tag = plain->tag;
     return compressed;

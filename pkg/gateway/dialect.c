@@ -19,6 +19,15 @@ static_assert(PROTO_ID_MAX_BYTES <= HUB_TAG_MAX_BYTES, "an op's id is the tag of
 
 /* ---- out ---- */
 
+/** Sending may end the connection. */
+static void tell_parts(struct gateway_connection *c, struct slice parts)
+{
+    struct slice rest = parts.size > 0 ? parts : SLICE_NONE, part;
+
+    while (slice_split(&rest, '\0', &part) && c->state < GATEWAY_STATE_CLOSING)
+        gateway_connection_send(c, WS_OPCODE_TEXT, part);
+}
+
 void gateway_dialect_tell(struct gateway_connection *c, const struct proto_event *event)
 {
     struct buffer *out = &c->worker->scratch;
@@ -29,7 +38,10 @@ void gateway_dialect_tell(struct gateway_connection *c, const struct proto_event
         gateway_connection_abort(c, GATEWAY_REASON_INTERNAL);
         return;
     }
-    gateway_connection_send(c, c->codec->is_text ? WS_OPCODE_TEXT : WS_OPCODE_BINARY, buffer_slice(out));
+    if (c->codec->has_parts)
+        tell_parts(c, buffer_slice(out));
+    else
+        gateway_connection_send(c, c->codec->is_text ? WS_OPCODE_TEXT : WS_OPCODE_BINARY, buffer_slice(out));
 }
 
 static void tell_error(struct gateway_connection *c, const struct proto_event *error)
@@ -69,6 +81,9 @@ void gateway_dialect_refusal(struct gateway_connection *c, struct slice id, int 
     case HUB_E_TOO_LARGE:
         gateway_dialect_error(c, id, PROTO_ERROR_TOO_LARGE, SLICE_LITERAL("the data is above the limit"), 0);
         break;
+    case HUB_E_WORDS:
+        gateway_dialect_error(c, id, PROTO_ERROR_FORBIDDEN, SLICE_LITERAL("a word in it is not allowed here"), 0);
+        break;
     case HUB_E_NO_LOG:
         gateway_dialect_error(c, id, PROTO_ERROR_BAD_REQUEST, SLICE_LITERAL("this channel keeps no log"), 0);
         break;
@@ -87,25 +102,14 @@ static void tell_ok(struct gateway_connection *c, struct slice id)
 
 /* ---- in ---- */
 
-/** Where binary frames go from now on. 0, -ENOMEM. */
-static int set_binary_room(struct gateway_connection *c, struct slice room)
-{
-    char *copy = slice_dup(room);
-
-    if (!copy)
-        return -ENOMEM;
-    free(c->binary_room);
-    c->binary_room = copy;
-    return 0;
-}
-
 static int op_join(struct gateway_connection *c, const struct proto_op *op)
 {
     const struct hub_since since = {op->has_since, op->since.epoch, op->since.offset};
-    int result = hub_session_join(&c->session, op->room, &since, op->id);
+    int result = op->history && !op->has_since ? hub_session_join_recent(&c->session, op->room, op->history, op->id)
+                                               : hub_session_join(&c->session, op->room, &since, op->id);
 
     if (result == 0 && op->is_binary)
-        result = set_binary_room(c, op->room);
+        result = hub_session_set_relay_room(&c->session, op->room);
     return result;
 }
 
@@ -115,12 +119,18 @@ static int op_leave(struct gateway_connection *c, const struct proto_op *op)
 
     if (result != 0)
         return result;
-    if (c->binary_room && slice_equal_text(op->room, c->binary_room)) {
-        free(c->binary_room);
-        c->binary_room = NULL;
-    }
     tell_ok(c, op->id);
     return 0;
+}
+
+/** The operation's, or that of the URL; an empty one is never joined. */
+static struct slice room_of(const struct gateway_connection *c, const struct proto_op *op)
+{
+    struct slice relay_room = hub_session_relay_room(&c->session);
+
+    if (slice_is_set(op->room))
+        return op->room;
+    return slice_is_set(relay_room) ? relay_room : SLICE_LITERAL("");
 }
 
 static int op_publish(struct gateway_connection *c, const struct proto_op *op)
@@ -130,11 +140,13 @@ static int op_publish(struct gateway_connection *c, const struct proto_op *op)
         .content_type = op->content_type,
         .data = op->data,
         .key = op->key,
+        .meta = op->meta,
+        .text = op->text,
     };
 
     if (op->kind == PROTO_OP_WHISPER)
         return hub_session_whisper(&c->session, op->user, &send, op->id);
-    return hub_session_send(&c->session, op->room, &send, op->id);
+    return hub_session_send(&c->session, room_of(c, op), &send, op->id);
 }
 
 static int op_online(struct gateway_connection *c, const struct proto_op *op)
@@ -164,6 +176,54 @@ static int op_ack(struct gateway_connection *c, const struct proto_op *op)
     return hub_session_ack(&c->session, op->epoch, op->offset, op->id);
 }
 
+/** What is no message of the room but kept all the same, whole as it came. 0, -ENOMEM; with no archive there is nothing
+ * to do. */
+static int keep_record(struct gateway_connection *c, const struct proto_op *op)
+{
+    char storage[CHANNEL_MAX_BYTES];
+    struct slice room = room_of(c, op);
+    struct message record = {
+        .kind = MESSAGE_KIND_SIGNAL,
+        .from = hub_session_user(&c->session),
+        .content_type = CONTENT_TYPE_JSON,
+        .data = op->record,
+    };
+    int result;
+
+    if (!slice_is_set(op->record) || room.size == 0)
+        return 0;
+    record.channel = channel_format(CHANNEL_KIND_ROOM, room, storage);
+    result = hub_port_archive(c->worker->port, &record);
+    return result < 0 ? result : 0;
+}
+
+static int op_like(struct gateway_connection *c, const struct proto_op *op)
+{
+    int result = hub_session_like(&c->session, room_of(c, op), op->likes ? op->likes : 1);
+
+    if (result == HUB_E_TOO_LARGE) {
+        gateway_dialect_error(c, op->id, PROTO_ERROR_TOO_LARGE, SLICE_LITERAL("n is above the limit"), 0);
+        return 0;
+    }
+    if (result != 0)
+        return result;
+    tell_ok(c, op->id);
+    return keep_record(c, op);
+}
+
+/** Who said it where, for those who are asked why nobody heard it; not what. */
+static void log_refused_words(struct gateway_connection *c, const struct proto_op *op)
+{
+    uint64_t suppressed;
+
+    if (log_limit_pass(&c->worker->words_limit, loop_now_ms(c->worker->loop), &suppressed))
+        log_event(LOG_INFO, "the word list refused a text", LOG_SLICE("session", hub_session_id(&c->session)),
+                  LOG_SLICE("user", hub_session_user(&c->session)),
+                  LOG_TEXT("to", op->kind == PROTO_OP_WHISPER ? "user" : "room"),
+                  LOG_SLICE("name", op->kind == PROTO_OP_WHISPER ? op->user : room_of(c, op)),
+                  LOG_UINT("suppressed", suppressed));
+}
+
 static void do_op(struct gateway_connection *c, const struct proto_op *op)
 {
     int result = 0;
@@ -189,10 +249,16 @@ static void do_op(struct gateway_connection *c, const struct proto_op *op)
     case PROTO_OP_ACK:
         result = op_ack(c, op);
         break;
+    case PROTO_OP_LIKE:
+        result = op_like(c, op);
+        break;
     case PROTO_OP_PING:
         tell_ok(c, op->id);
+        result = keep_record(c, op);
         break;
     }
+    if (result == HUB_E_WORDS)
+        log_refused_words(c, op);
     if (result > 0)
         gateway_dialect_refusal(c, op->id, result);
     else if (result < 0)
@@ -218,12 +284,14 @@ void gateway_dialect_text(struct gateway_connection *c, struct slice payload)
     struct proto_op op;
     struct proto_event error;
     uint64_t retry_after_ms;
+    size_t met = 0;
     int result;
 
     c->codec->decoder_init(&decoder, &limits, payload);
     /* An operation may end the connection; those behind it then have nobody to speak for. */
     while (c->state == GATEWAY_STATE_OPEN && c->has_session &&
            (result = c->codec->decoder_next(&decoder, &op, &error)) != PROTO_END) {
+        met++;
         if (result >= 0 && !gateway_pace_message(c, &retry_after_ms))
             refuse_pace(c, result == 0 ? op.id : error.id, retry_after_ms);
         else if (result == 0)
@@ -234,6 +302,9 @@ void gateway_dialect_text(struct gateway_connection *c, struct slice payload)
             gateway_connection_close(c, GATEWAY_REASON_INTERNAL);
     }
     c->codec->decoder_deinit(&decoder);
+    /* A frame without operations is work as well. */
+    if (met == 0 && !gateway_pace_message(c, &retry_after_ms))
+        refuse_pace(c, SLICE_NONE, retry_after_ms);
 }
 
 void gateway_dialect_binary(struct gateway_connection *c, struct slice payload)
@@ -243,6 +314,7 @@ void gateway_dialect_binary(struct gateway_connection *c, struct slice payload)
         .content_type = CONTENT_TYPE_OCTETS,
         .data = payload,
     };
+    struct slice room = hub_session_relay_room(&c->session);
     uint64_t retry_after_ms;
     int result;
 
@@ -250,12 +322,12 @@ void gateway_dialect_binary(struct gateway_connection *c, struct slice payload)
         refuse_pace(c, SLICE_NONE, retry_after_ms);
         return;
     }
-    if (!c->binary_room) {
+    if (!slice_is_set(room)) {
         gateway_dialect_error(c, SLICE_NONE, PROTO_ERROR_BAD_REQUEST,
                               SLICE_LITERAL("binary frames need a room: join one with \"binary\":true"), 0);
         return;
     }
-    result = hub_session_send(&c->session, slice_from(c->binary_room), &relay, SLICE_NONE);
+    result = hub_session_send(&c->session, room, &relay, SLICE_NONE);
     if (result > 0)
         gateway_dialect_refusal(c, SLICE_NONE, result);
     else if (result < 0)

@@ -3,6 +3,9 @@
  */
 #include "gateway/gateway_internal.h"
 
+/** Beyond period and close time-out: for the last answers, and a worker that is late. */
+#define SHUTDOWN_GRACE_MS 3000
+
 int gateway_config_check(const struct gateway_config *config, const struct config *routes, struct buffer *errors)
 {
     struct gateway_routes loaded = {0};
@@ -29,6 +32,8 @@ int gateway_new(const struct gateway_config *config, const struct gateway_enviro
     gateway_addresses_init(&g->addresses);
     g->budget.limit = (size_t)config->queued_total;
     result = gateway_routes_load(&g->routes, environment->config, config->echo, errors);
+    if (result == 0 && !(g->ends = gateway_ends_new()))
+        result = -ENOMEM;
     if (result == 0)
         result = net_tls_tickets_new(&g->tickets);
     if (result == 0)
@@ -94,19 +99,38 @@ void gateway_worker_ended(struct gateway *g)
         shutdown_finish(g);
 }
 
-void gateway_shutdown(struct gateway *g, uint64_t spread_ms, void (*done)(void *userdata), void *userdata)
+void gateway_shutdown(struct gateway *g, uint64_t period_ms, uint64_t rate, void (*done)(void *userdata),
+                      void *userdata)
 {
+    size_t clients = atomic_load_explicit(&g->connections, memory_order_relaxed);
+
     assert(!g->is_shutting_down && loop_is_current(g->acceptor));
+    period_ms = gateway_drain_period_ms(period_ms, rate, clients);
     g->is_shutting_down = true;
+    g->drain_began_ms = loop_now_ms(g->acceptor);
+    g->drain_period_ms = period_ms;
+    g->drain_clients = clients;
     gateway_accept_stop(g);
     g->workers_left = g->worker_count;
     g->shutdown_done = done;
     g->shutdown_userdata = userdata;
     /* Workers tell when they are done; should one be stuck, this does not wait for it. */
     loop_timer_init(&g->shutdown_timer, g->acceptor, shutdown_finish, g);
-    loop_timer_start(&g->shutdown_timer, (uint64_t)g->live->config.close_timeout_ms + 1000);
+    loop_timer_start(&g->shutdown_timer, period_ms + (uint64_t)g->live->config.close_timeout_ms + SHUTDOWN_GRACE_MS);
     for (size_t i = 0; i < g->worker_count; i++)
-        gateway_worker_shutdown(g->workers[i], spread_ms);
+        gateway_drain_begin(g->workers[i], period_ms);
+}
+
+void gateway_shutdown_read(const struct gateway *g, struct gateway_shutdown_status *ret_status)
+{
+    assert(loop_is_current(g->acceptor));
+    *ret_status = (struct gateway_shutdown_status){
+        .is_draining = g->is_shutting_down,
+        .clients = g->drain_clients,
+        .left = atomic_load_explicit(&g->connections, memory_order_relaxed),
+        .period_ms = g->drain_period_ms,
+        .elapsed_ms = g->is_shutting_down ? loop_now_ms(g->acceptor) - g->drain_began_ms : 0,
+    };
 }
 
 struct gateway *gateway_free(struct gateway *g)
@@ -120,6 +144,7 @@ struct gateway *gateway_free(struct gateway *g)
     free(g->workers);
     gateway_live_unref(g->live);
     gateway_addresses_deinit(&g->addresses);
+    gateway_ends_free(g->ends);
     net_tls_tickets_unref(g->tickets);
     gateway_routes_deinit(&g->routes);
     free(g);

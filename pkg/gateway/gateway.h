@@ -2,6 +2,7 @@
 #define GATEWAY_GATEWAY_H
 
 #include "base/buffer.h"
+#include "base/json.h"
 #include "config/config.h"
 #include "hub/hub.h"
 #include "loop/loop.h"
@@ -21,6 +22,8 @@ struct gateway_config {
     char *listen;                       /* listen.public: 0.0.0.0:8091 */
     bool demo;                          /* listen.demo: / serves the demo page */
     int proxy_protocol;                 /* listen.proxy_protocol: 0 off, 1 v2 */
+    struct config_list origins;         /* listen.origins */
+    bool require_origin;                /* listen.require_origin */
     struct config_list trusted;         /* listen.trusted: networks whose word about their clients is taken */
     bool echo;                          /* listen.echo: /echo returns each message */
     struct config_list tls_certificate; /* tls.certificate: PEM chains; with one the listener speaks TLS only */
@@ -52,8 +55,10 @@ struct gateway_config {
     int64_t session_messages_burst; /* limits.session_messages_burst: 10,000; owed as many: close 1008 */
     int64_t frame_bytes; /* limits.frame_bytes: 1m; of one message from a client with all its ops; beyond: close 1009 */
     int64_t fragments;   /* limits.fragments: 1024 frames a message */
-    int64_t ops_per_frame; /* limits.ops_per_frame: 100 */
-    int64_t open_requests; /* limits.open_requests: 64; a session with more is not read from */
+    int64_t message_timeout_ms; /* limits.message_timeout: 2m for the rest of a message; beyond: close 4102 */
+    int64_t unfinished_total; /* limits.unfinished_total: 256m of all clients; beyond: close 4103 for who brings more */
+    int64_t ops_per_frame;    /* limits.ops_per_frame: 100 */
+    int64_t open_requests;    /* limits.open_requests: 64; a session with more is not read from */
 
     bool deflate;                /* deflate.enabled: permessage-deflate, where a client offers it */
     bool deflate_client_context; /* deflate.client_context: clients may keep their window, each at the cost of one here
@@ -77,9 +82,11 @@ int gateway_tls_load(const struct gateway_config *config, struct net_tls_tickets
 
 /** A section [route.<name>]. */
 struct gateway_route_config {
-    char *path;    /* /websocket/{room}/{user}; {room}, {user}, {device} have a meaning, other names are matched and
-                      ignored */
-    char *dialect; /* json */
+    char *path;       /* /websocket/{room}/{user}; {room}, {user}, {device} have a meaning, other names are matched and
+                         ignored */
+    char *dialect;    /* json, live */
+    char *online_key; /* LiveActivityOnlineNum:{room}; see struct hub_mirror; empty: none */
+    char *likes_key;
 };
 extern const struct config_option gateway_route_options[];
 extern const size_t gateway_route_option_count;
@@ -93,6 +100,7 @@ struct gateway_environment {
     bool (*is_ready)(void *userdata, char reason[128]);
     void *userdata;
     uint64_t other_descriptors; /* kept back for everything but clients */
+    bool use_ring;              /* net_loop_use_ring() */
 };
 
 /** What gateway_new() checks, and nothing else: routes, certificates. 0; CONFIG_E_INVALID with sentences in @errors;
@@ -127,13 +135,26 @@ int gateway_reload_new(struct gateway *g, const struct gateway_config *config, s
 void gateway_reload_commit(struct gateway *g, struct gateway_reload *r);
 struct gateway_reload *gateway_reload_free(struct gateway_reload *r);
 /**
- * gateway_shutdown() - accept no more, tell every session goodbye (4100, retry_after_ms spread over @spread_ms), close
- * all
+ * gateway_shutdown() - drain: accept no more, tell every session goodbye at once, close all at an even rate
  *
- * @done is called on the acceptor's loop when all connections have ended, at the latest after the close time-out and a
- * second.
+ * The goodbye (4100) names each client's own moment within the period (retry_after_ms); until then it is served. The
+ * period is at most @period_ms, and shorter if @rate clients a second are sent away within less (0: never shorter).
+ * @done is called on the acceptor's loop when all connections have ended, at the latest after the period, the close
+ * time-out and some seconds.
  */
-void gateway_shutdown(struct gateway *g, uint64_t spread_ms, void (*done)(void *userdata), void *userdata);
+void gateway_shutdown(struct gateway *g, uint64_t period_ms, uint64_t rate, void (*done)(void *userdata),
+                      void *userdata);
+
+struct gateway_shutdown_status {
+    bool is_draining;
+    uint64_t clients, left;         /* connections when it began (0: it has not), and now */
+    uint64_t period_ms, elapsed_ms; /* of the drain; 0: there is none */
+};
+/** How far gateway_shutdown() has come. Thread: the acceptor's. */
+void gateway_shutdown_read(const struct gateway *g, struct gateway_shutdown_status *ret_status);
+/** The last sessions of @user that ended here, the newest first, as one array: "time", "session", "device", "peer",
+ * "age_ms", "reason" (the metric's word), "code", "detail". Thread: any. */
+void gateway_ends_write(struct gateway *g, struct slice user, struct json_writer *w);
 /** Shut down, the workers' loops no longer running. Accepts NULL, returns NULL. */
 struct gateway *gateway_free(struct gateway *g);
 

@@ -5,6 +5,7 @@
 #include "gateway/admission_internal.h"
 #include "gateway/gateway.h"
 #include "gateway/handshake_internal.h"
+#include "gateway/origin_internal.h"
 #include "gateway/reason.h"
 #include "gateway/route_internal.h"
 #include "hub/port.h"
@@ -31,6 +32,8 @@ enum gateway_metric {
     GATEWAY_METRIC_BYTES_IN,
     GATEWAY_METRIC_BYTES_OUT,
     GATEWAY_METRIC_FRAMES_OUT,
+    GATEWAY_METRIC_WRITES,
+    GATEWAY_METRIC_RING_WRITES,
     GATEWAY_METRIC_TEXT_IN,
     GATEWAY_METRIC_BINARY_IN,
     GATEWAY_METRIC_PING_IN,
@@ -56,6 +59,8 @@ enum gateway_metric {
     GATEWAY_METRIC_INFLATED_PLAIN,
     GATEWAY_METRIC_INFLATED_COMPRESSED,
     GATEWAY_METRIC_INFLATE_REFUSED,
+    GATEWAY_METRIC_UNFINISHED,
+    GATEWAY_METRIC_CLOSE_TIMEOUTS,
     GATEWAY_METRIC_QUEUED,
     GATEWAY_METRIC_BEHIND,
     GATEWAY_METRIC_REPLACED,
@@ -83,6 +88,7 @@ struct gateway_live {
     atomic_uint refs;
     struct gateway_config config; /* without its texts and lists, whose memory is another's */
     struct net_tls *tls;          /* NULL: plain */
+    struct gateway_origins *origins;
     size_t trusted_count;
     struct net_network trusted[];
 };
@@ -108,6 +114,23 @@ struct gateway_reload {
     struct gateway_live_letter *letters[]; /* one a worker */
 };
 
+/** struct gateway_ends - the last sessions that ended here; thread-safe; see ends.c */
+struct gateway_ends;
+
+struct gateway_end {
+    struct slice session, user, device; /* device: not set if none */
+    enum gateway_reason reason;
+    uint64_t age_ms;
+    const char *peer, *detail;
+};
+
+/** NULL when out of memory. */
+struct gateway_ends *gateway_ends_new(void);
+/** Accepts NULL, returns NULL. */
+struct gateway_ends *gateway_ends_free(struct gateway_ends *e);
+/** Copies everything. */
+void gateway_ends_note(struct gateway_ends *e, const struct gateway_end *what);
+
 struct gateway {
     const struct gateway_config *config; /* the acceptor's: only its loop reads it */
     struct gateway_live *live;           /* the acceptor's reference */
@@ -129,8 +152,12 @@ struct gateway {
     atomic_size_t newcomers;   /* connections on which this node has something to do before they are open */
     atomic_size_t settled;     /* newcomers on which it was done, ever */
     struct net_budget budget;  /* what waits to be sent, of all workers */
+    atomic_size_t unfinished;  /* bytes of messages whose rest has not come, of all workers */
+    struct gateway_ends *ends;
     /* the acceptor's, while shutting down */
     bool is_shutting_down;
+    uint64_t drain_began_ms, drain_period_ms;
+    size_t drain_clients; /* when it began */
     size_t workers_left;
     struct loop_timer shutdown_timer;
     void (*shutdown_done)(void *userdata);
@@ -153,6 +180,33 @@ struct gateway_deflate {
     struct buffer scratch;
 };
 
+/** Who moves it on stands with each. */
+enum gateway_drain_phase {
+    GATEWAY_DRAIN_NOT,     /* the acceptor, once */
+    GATEWAY_DRAIN_LEAVING, /* clients are served until their moment: the last one's end */
+    GATEWAY_DRAIN_CLOSING, /* nobody is served any more: the last connection's end, at most limits.close_timeout */
+    GATEWAY_DRAIN_DONE,
+};
+
+/** struct gateway_drain - a worker's end; see drain.c */
+struct gateway_drain {
+    enum gateway_drain_phase phase;
+    struct loop_task begin, ended; /* to the worker, and back to the acceptor */
+    uint64_t period_ms, began_ms;
+    size_t total, told;    /* of those who were here when it began */
+    struct list untold;    /* they, until each has its moment */
+    struct list leaving;   /* who were told, by moment */
+    struct list answering; /* whose moment has come and who are owed answers, by how long that may take */
+    struct loop_timer timer;
+    struct loop_deadline deadline; /* CLOSING */
+};
+
+/** How frames are read; many connections share one, which stays as long as their worker. */
+struct gateway_framing {
+    struct gateway_framing *next;
+    struct ws_parser_options options;
+};
+
 /** struct gateway_worker - what the connections of one loop share */
 struct gateway_worker {
     struct gateway *gateway;
@@ -163,27 +217,33 @@ struct gateway_worker {
     struct hub_port *port;
     struct metrics_cells *cells;
     struct list connections;
-    struct buffer scratch; /* for what is being encoded */
+    struct gateway_framing *framings; /* by the configurations that were met, and what was negotiated */
+    struct buffer scratch;            /* for what is being encoded */
     struct gateway_deflate deflate;
+    size_t inflated;        /* bytes that a client's messages became, in one call of its stream */
     struct net_frame *ping; /* the one that the heartbeat sends */
     struct net_queue_limits limits, echo_limits;
     struct loop_deadline count; /* brings the byte counters to the metrics */
     struct net_loop_counters told;
-    struct log_limit end_limit; /* of warnings about ended connections */
-    /* shutting down */
-    struct loop_task shutdown, ended;
-    struct loop_deadline shutdown_deadline;
-    uint64_t shutdown_spread_ms;
-    bool is_draining, has_told_end;
+    struct {
+        uint64_t handshakes, frames, done_ms; /* when the heap was trimmed */
+        uint64_t seen_frames;                 /* at the last look */
+    } trim;
+    struct log_limit end_limit;   /* of warnings about ended connections */
+    struct log_limit words_limit; /* of lines about texts that the word list refused */
+    struct gateway_drain drain;
 };
 
 int gateway_worker_new(struct gateway *g, struct loop *l, struct hub *h,
                        struct gateway_worker **ret_worker) base_must_check;
 struct gateway_worker *gateway_worker_free(struct gateway_worker *w);
+/** The copy of @options that connections of this worker share; NULL when out of memory. */
+const struct ws_parser_options *gateway_worker_framing(struct gateway_worker *w,
+                                                       const struct ws_parser_options *options) base_must_check;
 /** On the worker's loop: from now on @live holds, whose reference it takes. */
 void gateway_worker_set_live(struct gateway_worker *w, struct gateway_live *live);
-/** Begins to end all connections. Thread: any. */
-void gateway_worker_shutdown(struct gateway_worker *w, uint64_t spread_ms);
+/** It has no connections any more and gets none: the acceptor is told. */
+void gateway_worker_finish(struct gateway_worker *w);
 /** Called by each connection when it is gone. */
 void gateway_worker_connection_gone(struct gateway_worker *w);
 /** A worker has no connections any more; on the acceptor's loop. */
@@ -213,7 +273,8 @@ enum gateway_hold {
     GATEWAY_HOLD_REQUESTS = 2, /* until answers came */
     GATEWAY_HOLD_ECHO = 4,     /* until there is room in its queue */
     GATEWAY_HOLD_PACE = 8,     /* until it owes no bytes */
-    GATEWAY_HOLD_ANY = 15,
+    GATEWAY_HOLD_LEAVING = 16, /* for good: the node drains, and its moment has come */
+    GATEWAY_HOLD_ANY = 31,
 };
 
 /**
@@ -224,9 +285,8 @@ enum gateway_hold {
  */
 struct gateway_connection {
     struct gateway_worker *worker;
-    struct list link; /* worker->connections */
-    struct net_stream stream;
-    struct loop_deadline deadline; /* by state: head, opening, heartbeat, closing */
+    struct list link;         /* worker->connections, or one of its drain's lists */
+    struct net_stream stream; /* its deadline by state: head, opening, heartbeat, closing */
     union {
         struct loop_task arrival; /* ARRIVING */
         struct http_parser *http; /* HEAD */
@@ -234,20 +294,25 @@ struct gateway_connection {
     };
     const struct proto_codec *codec; /* NULL: /echo */
     struct hub_session session;
-    char *binary_room; /* where binary frames go; NULL: nowhere */
-    uint64_t born_ms, last_input_ms, opened_ms;
-    uint64_t address_key; /* if is_counted */
-    int fd;               /* ARRIVING */
+    uint64_t born_ms;
+    uint32_t last_input_ms; /* the lower half of the clock */
+    uint32_t awaited_ms;    /* since then the first frame is awaited, or, once there was one, the rest of a message */
+    uint64_t address_key;   /* if is_counted */
+    union {
+        int fd;            /* ARRIVING */
+        uint32_t leave_ms; /* is_leaving: its moment, in the drain's time */
+    };
     uint8_t state;
-    uint8_t reason; /* enum gateway_reason; GATEWAY_REASONS: none yet */
-    uint8_t window; /* enum gateway_window */
-    bool is_upgraded;
-    bool has_session;                  /* hub_session_open() was called, hub_session_close() was not */
-    uint8_t refusal;                   /* enum gateway_reason for which it is refused; GATEWAY_REASONS: it is let in */
-    bool is_counted;                   /* by its address */
-    bool has_spoken;                   /* a frame has come */
-    bool is_pinged;                    /* since the last input */
-    uint8_t holds;                     /* enum gateway_hold: not read from while there are any */
+    uint8_t reason;  /* enum gateway_reason; GATEWAY_REASONS: none yet */
+    uint8_t window;  /* enum gateway_window */
+    uint8_t refusal; /* enum gateway_reason for which it is refused; GATEWAY_REASONS: it is let in */
+    uint8_t holds;   /* enum gateway_hold: not read from while there are any */
+    bool is_upgraded : 1;
+    bool has_session : 1;              /* hub_session_open() was called, hub_session_close() was not */
+    bool is_counted : 1;               /* by its address */
+    bool has_spoken : 1;               /* a frame has come */
+    bool is_pinged : 1;                /* since the last input */
+    bool is_leaving : 1;               /* it has its moment in the drain */
     int32_t bytes_left, messages_left; /* pace.c */
     union {
         struct sockaddr any;
@@ -270,6 +335,10 @@ struct gateway_newcomer {
 int gateway_connection_hand_over(struct gateway_worker *w, const struct gateway_newcomer *n) base_must_check;
 /** The one setter of states; starts the deadline that belongs to it. */
 void gateway_connection_set_state(struct gateway_connection *c, enum gateway_state state);
+/** Who it speaks to, as text. */
+const char *gateway_connection_peer(const struct gateway_connection *c, char storage[NET_ADDRESS_TEXT_SIZE]);
+/** Notes the end of a connection that has a session and, since now, a reason; @detail may be NULL. ends.c */
+void gateway_ends_note_connection(struct gateway_connection *c, const char *detail);
 /** The one place where a connection's end gets its reason; the first holds. @detail, a sentence, may be NULL. */
 void gateway_connection_end(struct gateway_connection *c, enum gateway_reason reason, const char *detail);
 /** What is queued is sent, then the stream ends. */
@@ -283,15 +352,39 @@ void gateway_connection_send(struct gateway_connection *c, enum ws_opcode opcode
 void gateway_connection_send_frame(struct gateway_connection *c, struct net_frame *frame);
 /** Our close: the reason's close frame, then the client's one is awaited. */
 void gateway_connection_close(struct gateway_connection *c, enum gateway_reason reason);
+/** The same, with a text of one's own for the client, unless it is empty; at most WS_REASON_MAX_BYTES of it arrive. */
+void gateway_connection_close_saying(struct gateway_connection *c, enum gateway_reason reason, struct slice text);
+/** Our close to who is in the middle of a message whose rest is not waited for: told why, not listened to any more. */
+void gateway_connection_give_up(struct gateway_connection *c, enum gateway_reason reason);
 /** No more words: out of memory and the like. */
 void gateway_connection_abort(struct gateway_connection *c, enum gateway_reason reason);
-/** The node goes down: goodbye to sessions, an end to all others. */
-void gateway_connection_shutdown(struct gateway_connection *c, uint64_t retry_after_ms);
 /** The session is known: frames may come. */
 void gateway_connection_opened(struct gateway_connection *c);
 /** Stops reading for a reason more, or less. */
 void gateway_connection_hold(struct gateway_connection *c, enum gateway_hold why);
 void gateway_connection_release(struct gateway_connection *c, enum gateway_hold why);
+
+/* ---- heartbeat.c ---- */
+
+/** A ping after a heartbeat's silence, the end after two; any frame is a sign of life. Sets the deadline of an open
+ * connection. */
+void gateway_heartbeat(struct gateway_connection *c);
+
+/* ---- drain.c: the node's end, as the clients of a worker see it ---- */
+
+void gateway_drain_init(struct gateway_worker *w);
+/** Accepts one that was never initialised. */
+void gateway_drain_deinit(struct gateway_worker *w);
+/** Over how long so many clients leave: at most the period, and at least @rate of them a second (0: the period). */
+uint64_t gateway_drain_period_ms(uint64_t period_ms, uint64_t rate, size_t clients);
+/** Begins it at @w; the end is told by gateway_worker_finish(). Thread: the acceptor's. */
+void gateway_drain_begin(struct gateway_worker *w, uint64_t period_ms);
+/** A session was opened, and has its welcome. */
+void gateway_drain_opened(struct gateway_connection *c);
+/** A request of the session was answered. */
+void gateway_drain_answered(struct gateway_connection *c);
+/** A connection of @w is gone. */
+void gateway_drain_connection_gone(struct gateway_worker *w);
 
 /* ---- pace.c: how much a session may bring in ---- */
 
@@ -307,10 +400,16 @@ uint64_t gateway_pace_debt_ms(const struct gateway_connection *c);
  */
 bool gateway_pace_message(struct gateway_connection *c, uint64_t *ret_retry_after_ms);
 
+/** The parser of an upgraded connection has held @before bytes of an unfinished message. Return: what all of them hold,
+ * if this one's holds more now; else 0. */
+size_t gateway_pace_weigh(struct gateway_connection *c, size_t before);
+
 /* ---- deflate.c: frames out ---- */
 
 /** Header and payload of an unfragmented frame; NULL when out of memory. */
 struct net_frame *gateway_frame_new(enum ws_opcode opcode, struct slice payload) base_must_check;
+/** Frames of payloads that are separated by NUL bytes, one behind the other; of size 0 if there are none. */
+struct net_frame *gateway_frame_new_parts(enum ws_opcode opcode, struct slice payload) base_must_check;
 /** The same, compressed if @c negotiated it and it is worth it. */
 struct net_frame *gateway_frame_for(const struct gateway_connection *c, enum ws_opcode opcode,
                                     struct slice payload) base_must_check;
@@ -341,6 +440,8 @@ extern const struct hub_port_ops gateway_port_ops;
 /** 0, -ENOMEM. */
 int gateway_session_open(struct gateway_connection *c, const struct gateway_target *target) base_must_check;
 void gateway_session_close(struct gateway_connection *c);
+/** The frame that tells what was left out, one reference; NULL when out of memory. */
+struct net_frame *gateway_session_gap(struct gateway_connection *c, const struct net_place *what) base_must_check;
 
 /* ---- request.c: the head ---- */
 

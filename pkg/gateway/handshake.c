@@ -54,6 +54,11 @@ static const char *upgrade_fault(const struct http_message *request, unsigned *s
         return "an upgrade needs HTTP/1.1";
     if (!http_message_has_token(request, "Connection", "Upgrade"))
         return "Connection: Upgrade is missing; a proxy on the way may have removed it";
+    /* Sections 11.3.1 and 11.3.5: neither may stand there twice, not even with the same value. */
+    if (http_message_header_count(request, "Sec-WebSocket-Version") > 1)
+        return "there is more than one Sec-WebSocket-Version";
+    if (http_message_header_count(request, "Sec-WebSocket-Key") > 1)
+        return "there is more than one Sec-WebSocket-Key";
     if (!slice_is_set(version))
         return "Sec-WebSocket-Version is missing";
     if (!slice_equal_text(version, "13")) {
@@ -66,19 +71,28 @@ static const char *upgrade_fault(const struct http_message *request, unsigned *s
 }
 
 /** The first that is offered and that we speak; unknown ones are no reason to refuse: a client that minds will close.
- */
-static const struct proto_codec *choose_subprotocol(const struct http_message *request)
+ * What is no list of tokens is one (section 4.1). NULL, or what is wrong. */
+static const char *choose_subprotocol(const struct http_message *request, const struct proto_codec **ret_codec)
 {
+    const struct proto_codec *codec = NULL;
     struct slice line, token;
+    size_t tokens = 0, position = 0;
 
-    for (size_t position = 0; http_message_each(request, "Sec-WebSocket-Protocol", &position, &line);) {
+    while (http_message_each(request, "Sec-WebSocket-Protocol", &position, &line)) {
         while (slice_split(&line, ',', &token)) {
-            const struct proto_codec *codec = proto_codec_find(slice_trim(token));
-
-            if (codec)
-                return codec;
+            token = slice_trim(token);
+            if (token.size == 0)
+                continue; /* RFC 9110 section 5.6.1.2 */
+            if (!http_is_token(token))
+                return "Sec-WebSocket-Protocol is not a list of names";
+            tokens++;
+            if (!codec)
+                codec = proto_codec_find(token);
         }
     }
+    if (tokens == 0 && http_message_header_count(request, "Sec-WebSocket-Protocol") > 0)
+        return "Sec-WebSocket-Protocol is empty";
+    *ret_codec = codec;
     return NULL;
 }
 
@@ -107,6 +121,7 @@ static int decide_upgrade(const struct gateway_site *site, const struct http_mes
                           struct gateway_decision *decision)
 {
     const struct gateway_route *route = gateway_routes_find(site->routes, request->path);
+    const struct proto_codec *codec = NULL;
     const char *fault;
     unsigned status;
     int result;
@@ -115,7 +130,13 @@ static int decide_upgrade(const struct gateway_site *site, const struct http_mes
         gateway_handshake_refuse(404, "no route has this path", decision);
         return 0;
     }
+    if (site->origins && !gateway_origins_allow(site->origins, request)) {
+        gateway_handshake_refuse(403, "pages of this origin may not connect here", decision);
+        return 0;
+    }
     fault = upgrade_fault(request, &status);
+    if (!fault)
+        fault = choose_subprotocol(request, &codec);
     if (!fault)
         fault = choose_extension(site, request, decision);
     if (!fault && site->refusing) {
@@ -139,11 +160,8 @@ static int decide_upgrade(const struct gateway_site *site, const struct http_mes
         gateway_handshake_refuse(400, decision->sentence, decision);
         return 0;
     }
-    decision->codec = choose_subprotocol(request);
-    if (decision->codec)
-        decision->subprotocol = decision->codec->subprotocol;
-    else
-        decision->codec = route->codec;
+    decision->codec = codec ? codec : route->codec;
+    decision->subprotocol = codec ? codec->subprotocol : NULL;
     return 0;
 }
 

@@ -3,6 +3,7 @@
 
 #include "base/buffer.h"
 #include "gateway/demo_internal.h"
+#include "gateway/origin_internal.h"
 #include "gateway/route_internal.h"
 #include "http/http.h"
 #include "ws/deflate.h"
@@ -14,6 +15,7 @@
 /** Statuses of refusals: X(status, "word"), the word being the error's code in the body. */
 #define GATEWAY_STATUS_TABLE(X)                                                                                        \
     X(400, "bad_request")                                                                                              \
+    X(403, "forbidden")                                                                                                \
     X(404, "not_found")                                                                                                \
     X(405, "method_not_allowed")                                                                                       \
     X(411, "length_required")                                                                                          \
@@ -31,6 +33,7 @@
 struct gateway_site {
     const struct gateway_routes *routes;
     bool demo;
+    const struct gateway_origins *origins;   /* NULL: whatever it is */
     const struct ws_deflate_policy *deflate; /* NULL: no compression */
     const char *refusing;                    /* NULL, or why this client is not let in now */
     unsigned refusing_status;                /* 503 or 429 */

@@ -76,9 +76,9 @@ static bool introduction_parse(struct introduction *i)
     return false;
 }
 
-static void introduction_on_readable(void *userdata, unsigned events base_unused)
+static void introduction_on_readable(struct loop_io *io, unsigned events base_unused)
 {
-    struct introduction *i = userdata;
+    struct introduction *i = container_of(io, struct introduction, io);
 
     for (;;) {
         ssize_t size = recv(i->fd, i->data + i->have, i->wanted - i->have, 0);
@@ -96,9 +96,10 @@ static void introduction_on_readable(void *userdata, unsigned events base_unused
     }
 }
 
-static void introduction_on_deadline(void *userdata)
+static void introduction_on_deadline(struct loop_deadline *d)
 {
-    introduction_fail(userdata, GATEWAY_REASON_HANDSHAKE_TIMEOUT, "no PROXY header in time");
+    introduction_fail(container_of(d, struct introduction, deadline), GATEWAY_REASON_HANDSHAKE_TIMEOUT,
+                      "no PROXY header in time");
 }
 
 void gateway_introduction_await(struct gateway *g, int fd, const struct net_address *peer)
@@ -115,8 +116,8 @@ void gateway_introduction_await(struct gateway *g, int fd, const struct net_addr
     i->fd = fd;
     i->wanted = NET_PROXY_MIN_BYTES;
     list_append(&g->introductions, &i->link);
-    loop_io_init(&i->io, g->acceptor, fd, introduction_on_readable, i);
-    loop_deadline_init(&i->deadline, introduction_on_deadline, i);
+    loop_io_init(&i->io, g->acceptor, fd, introduction_on_readable);
+    loop_deadline_init(&i->deadline, introduction_on_deadline);
     loop_deadline_start(g->acceptor, &i->deadline, (uint64_t)g->live->config.handshake_timeout_ms);
     if (loop_io_want(&i->io, LOOP_IO_READ) < 0)
         introduction_fail(i, GATEWAY_REASON_INTERNAL, "out of memory");

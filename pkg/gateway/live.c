@@ -43,7 +43,8 @@ static void take_values(struct gateway_live *live, const struct gateway_config *
 {
     live->config = *config;
     live->config.listen = NULL;
-    live->config.trusted = live->config.tls_certificate = live->config.tls_key = (struct config_list){0};
+    live->config.origins = live->config.trusted = live->config.tls_certificate = live->config.tls_key =
+        (struct config_list){0};
 }
 
 int gateway_live_new(const struct gateway_config *config, struct net_tls_tickets *tickets, struct buffer *errors,
@@ -64,6 +65,11 @@ int gateway_live_new(const struct gateway_config *config, struct net_tls_tickets
         gateway_live_unref(live);
         return CONFIG_E_INVALID;
     }
+    live->origins = gateway_origins_new(&config->origins, config->require_origin);
+    if (!live->origins) {
+        gateway_live_unref(live);
+        return -ENOMEM;
+    }
     result = gateway_tls_load(config, tickets, errors, &live->tls);
     if (result != 0) {
         gateway_live_unref(live);
@@ -81,10 +87,10 @@ struct gateway_live *gateway_live_ref(struct gateway_live *live)
 
 struct gateway_live *gateway_live_unref(struct gateway_live *live)
 {
-    if (!live || atomic_fetch_sub_explicit(&live->refs, 1, memory_order_release) != 1)
+    if (!live || atomic_fetch_sub_explicit(&live->refs, 1, memory_order_acq_rel) != 1)
         return NULL;
-    atomic_thread_fence(memory_order_acquire);
     net_tls_unref(live->tls);
+    gateway_origins_free(live->origins);
     free(live);
     return NULL;
 }

@@ -22,6 +22,8 @@ const struct metrics_row gateway_metrics_rows[GATEWAY_METRICS] = {
     [GATEWAY_METRIC_BYTES_IN] = COUNTER("received_bytes", "Bytes read from clients."),
     [GATEWAY_METRIC_BYTES_OUT] = COUNTER("sent_bytes", "Bytes written to clients."),
     [GATEWAY_METRIC_FRAMES_OUT] = COUNTER("sent_frames", "Frames and HTTP responses written to clients."),
+    [GATEWAY_METRIC_WRITES] = COUNTER("writes", "Writes to sockets that took them."),
+    [GATEWAY_METRIC_RING_WRITES] = COUNTER("ring_writes", "Of these, those handed to the kernel with others in one call (io_uring)."),
     [GATEWAY_METRIC_PAUSES] = COUNTER("pauses", "Times a session was not read from because of its open requests."),
     [GATEWAY_METRIC_DEFLATE_CONNECTIONS] = GAUGE("deflate_connections", "Client connections that negotiated permessage-deflate."),
     [GATEWAY_METRIC_INFLATERS] = GAUGE("inflaters", "Inflaters that connections hold: an unfinished compressed message, or context takeover."),
@@ -34,6 +36,7 @@ const struct metrics_row gateway_metrics_rows[GATEWAY_METRICS] = {
     [GATEWAY_METRIC_INFLATED_COMPRESSED] = LABELED("inflated_bytes", "form=\"compressed\"", "Bytes of compressed messages from clients, after and before inflating."),
     [GATEWAY_METRIC_INFLATE_REFUSED] = COUNTER("inflate_refused", "Compressed messages refused because they would have become too long."),
     [GATEWAY_METRIC_QUEUED] = GAUGE("queued_bytes", "Bytes waiting to be sent to clients."),
+    [GATEWAY_METRIC_UNFINISHED] = GAUGE("unfinished_bytes", "Bytes that messages hold whose rest has not come from clients yet."),
     [GATEWAY_METRIC_BEHIND] = GAUGE("behind", "Clients whose sockets take no more for now."),
     [GATEWAY_METRIC_REPLACED] = COUNTER("replaced_frames", "Frames to slow clients that a newer one took the place of."),
     [GATEWAY_METRIC_DROPPED] = COUNTER("dropped_frames", "Frames to slow clients dropped as the oldest of their kind."),
@@ -47,6 +50,7 @@ const struct metrics_row gateway_metrics_rows[GATEWAY_METRICS] = {
     [GATEWAY_METRIC_PING_IN] = MESSAGE_ROW("ping"),
     [GATEWAY_METRIC_PONG_IN] = MESSAGE_ROW("pong"),
     [GATEWAY_METRIC_CLOSE_IN] = MESSAGE_ROW("close"),
+    [GATEWAY_METRIC_CLOSE_TIMEOUTS] = COUNTER("close_timeouts", "Close frames that clients did not answer in time."),
     [GATEWAY_METRIC_HANDSHAKES] = LABELED("tls_handshakes", "resumed=\"no\"", "TLS handshakes done."),
     [GATEWAY_METRIC_RESUMED] = LABELED("tls_handshakes", "resumed=\"yes\"", "TLS handshakes done."),
     [GATEWAY_METRIC_HANDSHAKING] = GAUGE("tls_handshaking", "TLS handshakes under way."),
@@ -66,6 +70,7 @@ const struct metrics_row gateway_metrics_rows[GATEWAY_METRICS] = {
     OPERATION_ROW(PING, "ping")
     OPERATION_ROW(HISTORY, "history")
     OPERATION_ROW(ACK, "ack")
+    OPERATION_ROW(LIKE, "like")
 };
 /* clang-format on */
 

@@ -1,7 +1,9 @@
 /* What can be configured of the public side: a row an option, in the order of a sample file. */
 #include "gateway/gateway.h"
+#include "gateway/origin_internal.h"
 #include "http/http.h"
 #include "net/network.h"
+#include "proto/proto.h"
 
 static const char *check_address(struct slice value)
 {
@@ -17,7 +19,12 @@ static const char *check_path(struct slice value)
 
 static const char *check_dialect(struct slice value)
 {
-    return slice_equal_text(value, "json") ? NULL : "expected json";
+    return proto_codec_of_dialect(value) ? NULL : "expected json or live";
+}
+
+static const char *check_key(struct slice value)
+{
+    return value.size <= 256 ? NULL : "expected at most 256 bytes";
 }
 
 static const char *check_network(struct slice value)
@@ -25,6 +32,11 @@ static const char *check_network(struct slice value)
     struct net_network network;
 
     return net_network_parse(value, &network);
+}
+
+static const char *check_origin(struct slice value)
+{
+    return gateway_origin_fault(value);
 }
 
 static const char *const proxy_protocols[] = {"off", "v2", NULL};
@@ -45,6 +57,11 @@ const struct config_option gateway_options[] = {
     {"listen.trusted", CONFIG_LIST, VALUE(trusted), "", .check = check_network, .reloadable = true,
      .help = "Networks of proxies, such as 10.0.0.0/8, whose word about their clients' addresses is taken: PROXY "
              "headers and X-Forwarded-For."},
+    {"listen.origins", CONFIG_LIST, VALUE(origins), "", .check = check_origin, .reloadable = true,
+     .help = "Origins of the pages whose scripts may connect, such as https://example.com, https://*.example.com, or "
+             "null; if there are none, all may."},
+    {"listen.require_origin", CONFIG_BOOL, VALUE(require_origin), "no", .reloadable = true,
+     .help = "Refuse clients that send no Origin: those that are no browsers."},
     {"tls.certificate", CONFIG_LIST, VALUE(tls_certificate), "", .reloadable = true,
      .help = "PEM file of the certificate and its chain, or several with keys of different kinds (ECDSA, RSA), of "
              "which a client's abilities choose; once set, clients must use TLS."},
@@ -119,6 +136,14 @@ const struct config_option gateway_options[] = {
      .help = "Bytes of one WebSocket message from a client, with all operations in it."},
     {"limits.fragments", CONFIG_INTEGER, VALUE(fragments), "1024", .min = 1, .max = 16777216, .reloadable = true,
      .help = "Frames that one WebSocket message may be cut into."},
+    {"limits.message_timeout", CONFIG_DURATION, VALUE(message_timeout_ms), "2m", .min = 0, .max = 3600000,
+     .reloadable = true,
+     .help = "Time for the rest of a message whose first bytes have come, looked at every session.heartbeat. 0: no "
+             "limit."},
+    {"limits.unfinished_total", CONFIG_BYTES, VALUE(unfinished_total), "256m", .min = 1048576, .max = 1099511627776,
+     .reloadable = true,
+     .help = "Bytes of messages whose rest has not come yet, of all clients of this node together; beyond, who brings "
+             "more of one is disconnected."},
     {"limits.ops_per_frame", CONFIG_INTEGER, VALUE(ops_per_frame), "100", .min = 1, .max = 10000, .reloadable = true,
      .help = "Operations in one WebSocket message."},
     {"limits.open_requests", CONFIG_INTEGER, VALUE(open_requests), "64", .min = 1, .max = 100000, .reloadable = true,
@@ -143,6 +168,12 @@ const struct config_option gateway_route_options[] = {
     {"path", CONFIG_TEXT, offsetof(struct gateway_route_config, path), "/", .check = check_path,
      .help = "Template of the URL's path: words, and {room}, {user}, {device} or other names, which are ignored."},
     {"dialect", CONFIG_TEXT, offsetof(struct gateway_route_config, dialect), "json", .check = check_dialect,
-     .help = "What is spoken where the client offers no subprotocol that is known."},
+     .help = "What is spoken where the client offers no subprotocol that is known: json, or live (old clients of live "
+             "commerce)."},
+    {"online_key", CONFIG_TEXT, offsetof(struct gateway_route_config, online_key), "", .check = check_key,
+     .help = "A plain Redis key, without redis.prefix, in which the number of users of a room that this route leads to "
+             "is kept up to date for other programs, such as LiveActivityOnlineNum:{room}."},
+    {"likes_key", CONFIG_TEXT, offsetof(struct gateway_route_config, likes_key), "", .check = check_key,
+     .help = "Likewise, with the room's likes, such as LiveActivityZanNum:{room}."},
 };
 const size_t gateway_route_option_count = BASE_ARRAY_SIZE(gateway_route_options);

@@ -6,6 +6,9 @@
  * paid is refused, and is owed all the same. A client that heeds retry_after_ms is soon out of debt; one that owes a
  * whole burst has heeded nothing, and is closed.
  *
+ * What it has brought of a message whose rest is to come is kept, and counted with all other sessions' (/echo's too),
+ * as that is what fills memory: parser by parser it may be little.
+ *
  * Buckets are filled up when somebody looks, by the time since last_input_ms, so a session costs eight bytes and no
  * timer.
  */
@@ -30,7 +33,7 @@ void gateway_pace_begin(struct gateway_connection *c)
 void gateway_pace_fill(struct gateway_connection *c)
 {
     const struct gateway_config *config = c->worker->config;
-    uint64_t now_ms = loop_now_ms(c->worker->loop), past_ms = now_ms - c->last_input_ms;
+    uint32_t now_ms = (uint32_t)loop_now_ms(c->worker->loop), past_ms = now_ms - c->last_input_ms;
     int64_t ms = past_ms < 3600000 ? (int64_t)past_ms : 3600000; /* which fills any bucket */
 
     c->last_input_ms = now_ms;
@@ -72,4 +75,18 @@ bool gateway_pace_message(struct gateway_connection *c, uint64_t *ret_retry_afte
     if (c->messages_left < -burst * MESSAGE)
         gateway_connection_close(c, GATEWAY_REASON_ABUSE);
     return false;
+}
+
+size_t gateway_pace_weigh(struct gateway_connection *c, size_t before)
+{
+    atomic_size_t *all = &c->worker->gateway->unfinished;
+    size_t held = ws_parser_held_bytes(&c->ws);
+
+    if (held == before)
+        return 0;
+    if (before == 0 && c->has_spoken)
+        c->awaited_ms = (uint32_t)loop_now_ms(c->worker->loop);
+    gateway_count(c->worker, GATEWAY_METRIC_UNFINISHED, (int64_t)held - (int64_t)before);
+    atomic_fetch_add_explicit(all, held - before, memory_order_relaxed); /* may wrap, and so subtract */
+    return held > before ? atomic_load_explicit(all, memory_order_relaxed) : 0;
 }

@@ -28,8 +28,10 @@
     X(GOING_AWAY, "draining", 4100, false, "draining")                                                                 \
     X(TOO_SLOW, "too_slow", 4101, true, "reads too slowly")                                                            \
     X(NO_FIRST_FRAME, "no_first_frame", 4102, false, "no frame in time")                                               \
+    X(MESSAGE_TIMEOUT, "message_timeout", 4102, false, "no whole message in time")                                     \
     X(IDLE, "idle", 4102, false, "no sign of life")                                                                    \
     X(OVERLOADED, "overloaded", 4103, true, "the node is overloaded")                                                  \
+    X(UNFINISHED, "unfinished", 4103, true, "too many messages wait for their rest")                                   \
     X(TOKEN_EXPIRED, "token_expired", 4104, false, "the token has expired")                                            \
     X(REPLACED, "replaced", 4500, false, "replaced by another session")                                                \
     X(KICKED, "kicked", 4501, false, "kicked")                                                                         \

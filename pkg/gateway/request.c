@@ -27,6 +27,7 @@ static void request_upgrade(struct gateway_connection *c, const struct gateway_d
         .max_message_bytes = (uint32_t)config->frame_bytes,
         .max_fragments = (uint32_t)config->fragments,
     };
+    const struct ws_parser_options *framing;
 
     /* The decision's slices lie in the HTTP parser: it goes when nothing needs them any more. */
     base_cleanup(http_parser_free_p)
@@ -43,7 +44,12 @@ static void request_upgrade(struct gateway_connection *c, const struct gateway_d
         c->window = (uint8_t)gateway_window_of(deflate->server_max_window_bits);
         gateway_count(c->worker, GATEWAY_METRIC_DEFLATE_CONNECTIONS, 1);
     }
-    ws_parser_init(&c->ws, &options);
+    framing = gateway_worker_framing(c->worker, &options);
+    if (!framing) {
+        gateway_connection_abort(c, GATEWAY_REASON_INTERNAL);
+        return;
+    }
+    ws_parser_init(&c->ws, framing);
     c->is_upgraded = true;
     c->codec = decision->codec;
     if (!c->codec) {
@@ -114,6 +120,7 @@ static int request_find_answer(struct gateway_connection *c, const struct http_m
     struct gateway_site site = {
         .routes = &g->routes,
         .demo = config->demo,
+        .origins = c->worker->live->origins,
         .deflate = config->deflate ? &deflate : NULL,
         .is_ready = g->environment.is_ready,
         .userdata = g->environment.userdata,
@@ -122,7 +129,7 @@ static int request_find_answer(struct gateway_connection *c, const struct http_m
     if (c->refusal != GATEWAY_REASONS) {
         site.refusing = gateway_reason_sentence((enum gateway_reason)c->refusal);
         site.refusing_status = gateway_reason_status((enum gateway_reason)c->refusal);
-    } else if (c->worker->is_draining) {
+    } else if (c->worker->drain.phase != GATEWAY_DRAIN_NOT) {
         site.refusing = "this node is draining";
         site.refusing_status = 503;
     }
@@ -150,6 +157,8 @@ size_t gateway_request_read(struct gateway_connection *c, const char *data, size
         request_decide(c, &decision);
     } else if (result == 0) {
         request_decide(c, &decision);
+    } else if (http_parser_awaits_continue(c->http)) {
+        (void)net_stream_send_bytes(&c->stream, SLICE_LITERAL(HTTP_CONTINUE)); /* to be refused by its method */
     }
     return consumed;
 }

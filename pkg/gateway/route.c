@@ -159,6 +159,17 @@ int gateway_routes_add(struct gateway_routes *r, const char *origin, const char 
     return 0;
 }
 
+/** Empty texts are no keys. */
+static void set_mirror(struct gateway_routes *r, const struct gateway_route_config *values)
+{
+    for (size_t i = 0; i < r->count; i++) {
+        if (strcmp(r->items[i]->path, values->path) != 0)
+            continue;
+        r->items[i]->mirror.online_key = values->online_key[0] ? values->online_key : NULL;
+        r->items[i]->mirror.likes_key = values->likes_key[0] ? values->likes_key : NULL;
+    }
+}
+
 /** Every bad route is told, not only the first. */
 static int routes_load_configured(struct gateway_routes *r, const struct config *config, struct buffer *errors)
 {
@@ -173,11 +184,14 @@ static int routes_load_configured(struct gateway_routes *r, const struct config 
         if (!values)
             break;
         snprintf(origin, sizeof(origin), GATEWAY_ROUTE_FAMILY ".%s", name);
-        result = gateway_routes_add(r, origin, values->path, &proto_codec_json, errors);
+        result =
+            gateway_routes_add(r, origin, values->path, proto_codec_of_dialect(slice_from(values->dialect)), errors);
         if (result < 0)
             return result;
         if (result > 0)
             outcome = result;
+        else
+            set_mirror(r, values);
     }
     return outcome;
 }
@@ -378,6 +392,15 @@ static int read_query_name(struct slice query, const char *which, char sentence[
     return read_name(raw, true, which, sentence, name);
 }
 
+static int read_history(struct slice query, char sentence[GATEWAY_SENTENCE_SIZE], uint64_t *ret_history)
+{
+    struct slice raw = http_query_parameter(query, "history", 0);
+
+    if (slice_is_set(raw) && !slice_to_uint64(raw, INT64_MAX, ret_history))
+        return bad_url(sentence, "history", "is no whole number");
+    return 0;
+}
+
 int gateway_route_read(const struct gateway_route *route, struct slice path, struct slice query,
                        char sentence[GATEWAY_SENTENCE_SIZE], struct gateway_target *ret_target)
 {
@@ -389,10 +412,14 @@ int gateway_route_read(const struct gateway_route *route, struct slice path, str
         result = read_query_name(query, "user", sentence, &target.user);
     if (result == 0)
         result = read_query_name(query, "device", sentence, &target.device);
+    if (result == 0)
+        result = read_history(query, sentence, &target.history);
     for (size_t n = 0; result == 0 && slice_is_set(since = http_query_parameter(query, "since", n)); n++)
         result = read_since(since, sentence, &target);
     if (result != 0)
         return result;
+    if (route->mirror.online_key || route->mirror.likes_key)
+        target.mirror = &route->mirror;
     if (target.user.size == 0) {
         char id[ID_TEXT_SIZE + 1];
 

@@ -4,6 +4,7 @@
 #include "base/buffer.h"
 #include "base/name.h"
 #include "config/config.h"
+#include "hub/hub.h"
 #include "proto/proto.h"
 
 /**
@@ -33,6 +34,7 @@ struct gateway_route {
     struct gateway_segment segments[GATEWAY_SEGMENTS_MAX];
     size_t segment_count;
     size_t words;
+    struct hub_mirror mirror; /* of the rooms that it leads to */
 };
 
 /** {0} is an empty table. */
@@ -74,6 +76,8 @@ struct gateway_target {
     struct proto_position since;
     bool has_inbox_since, has_all_since;
     struct proto_position inbox_since, all_since;
+    uint64_t history;                /* the last messages of that room that come with the welcome */
+    const struct hub_mirror *mirror; /* the route's; NULL: none */
 };
 
 /** What is wrong with a URL: "room is empty". */

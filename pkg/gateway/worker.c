@@ -1,13 +1,18 @@
 /*
- * Workers: what the connections of one loop have in common, and their common end.
- *
- * Shutting down: goodbyes and close frames at once; what is left when the close time-out is over is aborted. When the
- * last connection is gone the acceptor is told, once.
+ * Workers: what the connections of one loop have in common. Their common end is in drain.c.
  */
 #include "gateway/gateway_internal.h"
 
+#include "base/machine.h"
+
 #define COUNT_PERIOD_MS 1000
+/** So many TLS handshakes or frames leave enough behind to look for it, but not more often than this. */
+#define TRIM_HANDSHAKES 100
+#define TRIM_FRAMES 10000
+#define TRIM_PERIOD_MS 10000
+#define QUIET_FRAMES 1000 /* fewer in a COUNT_PERIOD_MS are no traffic */
 #define WARNING_PERIOD_MS 1000
+#define WORDS_PERIOD_MS 1000
 
 static void worker_count_bytes(struct gateway_worker *w)
 {
@@ -17,6 +22,8 @@ static void worker_count_bytes(struct gateway_worker *w)
     gateway_count(w, GATEWAY_METRIC_BYTES_IN, (int64_t)(now->bytes_in - w->told.bytes_in));
     gateway_count(w, GATEWAY_METRIC_BYTES_OUT, (int64_t)(now->bytes_out - w->told.bytes_out));
     gateway_count(w, GATEWAY_METRIC_FRAMES_OUT, (int64_t)(now->frames_out - w->told.frames_out));
+    gateway_count(w, GATEWAY_METRIC_WRITES, (int64_t)(now->writes - w->told.writes));
+    gateway_count(w, GATEWAY_METRIC_RING_WRITES, (int64_t)(now->ring_writes - w->told.ring_writes));
     gateway_count(w, GATEWAY_METRIC_REPLACED, (int64_t)(now->frames_replaced - w->told.frames_replaced));
     gateway_count(w, GATEWAY_METRIC_DROPPED, (int64_t)(now->frames_dropped - w->told.frames_dropped));
     metrics_set(w->cells, GATEWAY_METRIC_QUEUED, (int64_t)now->bytes_queued);
@@ -31,66 +38,59 @@ static void worker_count_bytes(struct gateway_worker *w)
     gateway_deflate_count(w);
 }
 
-static void worker_on_count(void *userdata)
+/**
+ * Gives memory back when what it was for is over: a crowd of TLS handshakes, each of which needs some 50 KB for a
+ * moment beside what stays of it; or traffic, whose queues come and go (machine_tune_memory()).
+ */
+static void worker_trim(struct gateway_worker *w)
 {
-    struct gateway_worker *w = userdata;
+    const struct net_loop_counters *now = net_loop_counters(w->net);
+    uint64_t now_ms = loop_now_ms(w->loop);
+    bool is_quiet = now->frames_out - w->trim.seen_frames < QUIET_FRAMES;
+    size_t handshaking, waiting;
+
+    net_loop_handshakes(w->net, &handshaking, &waiting);
+    w->trim.seen_frames = now->frames_out;
+    if (now_ms < w->trim.done_ms + TRIM_PERIOD_MS)
+        return;
+    if ((handshaking > 0 || now->handshakes - w->trim.handshakes < TRIM_HANDSHAKES) &&
+        (!is_quiet || now->frames_out - w->trim.frames < TRIM_FRAMES))
+        return;
+    w->trim.handshakes = now->handshakes;
+    w->trim.frames = now->frames_out;
+    w->trim.done_ms = now_ms;
+    machine_trim_memory();
+}
+
+static void worker_on_count(struct loop_deadline *d)
+{
+    struct gateway_worker *w = container_of(d, struct gateway_worker, count);
 
     worker_count_bytes(w);
+    worker_trim(w);
     loop_deadline_start(w->loop, &w->count, COUNT_PERIOD_MS);
 }
 
-/* ---- shutting down ---- */
+/* ---- the end ---- */
 
 static void worker_on_ended(struct loop_task *task)
 {
-    gateway_worker_ended(container_of(task, struct gateway_worker, ended)->gateway);
+    gateway_worker_ended(container_of(task, struct gateway_worker, drain.ended)->gateway);
 }
 
-static void worker_tell_end(struct gateway_worker *w)
+void gateway_worker_finish(struct gateway_worker *w)
 {
-    if (!w->is_draining || w->has_told_end || !list_is_empty(&w->connections))
-        return;
-    w->has_told_end = true;
-    loop_deadline_stop(&w->shutdown_deadline);
     loop_deadline_stop(&w->count);
     worker_count_bytes(w);
-    w->ended.run = worker_on_ended;
-    loop_post(w->gateway->acceptor, &w->ended);
+    w->drain.ended.run = worker_on_ended;
+    loop_post(w->gateway->acceptor, &w->drain.ended);
 }
 
 void gateway_worker_connection_gone(struct gateway_worker *w)
 {
     gateway_count(w, GATEWAY_METRIC_CONNECTIONS, -1);
     atomic_fetch_sub_explicit(&w->gateway->connections, 1, memory_order_relaxed);
-    worker_tell_end(w);
-}
-
-/** None of them vanishes meanwhile: memory goes at the end of the turn. */
-static void worker_on_shutdown_deadline(void *userdata)
-{
-    struct gateway_worker *w = userdata;
-
-    list_for_each_safe (it, &w->connections)
-        gateway_connection_abort(container_of(it, struct gateway_connection, link), GATEWAY_REASON_GOING_AWAY);
-}
-
-static void worker_on_shutdown(struct loop_task *task)
-{
-    struct gateway_worker *w = container_of(task, struct gateway_worker, shutdown);
-
-    w->is_draining = true;
-    loop_deadline_start(w->loop, &w->shutdown_deadline, (uint64_t)w->config->close_timeout_ms);
-    list_for_each_safe (it, &w->connections)
-        gateway_connection_shutdown(container_of(it, struct gateway_connection, link),
-                                    random_below(w->shutdown_spread_ms + 1));
-    worker_tell_end(w);
-}
-
-void gateway_worker_shutdown(struct gateway_worker *w, uint64_t spread_ms)
-{
-    w->shutdown_spread_ms = spread_ms;
-    w->shutdown.run = worker_on_shutdown;
-    loop_post(w->loop, &w->shutdown);
+    gateway_drain_connection_gone(w);
 }
 
 /* ---- life ---- */
@@ -122,6 +122,35 @@ static void worker_set_limits(struct gateway_worker *w)
     w->echo_limits.soft_bytes = 0;
 }
 
+/* ---- framing ---- */
+
+static bool framing_is(const struct gateway_framing *f, const struct ws_parser_options *o)
+{
+    const struct ws_parser_options *has = &f->options;
+
+    return has->inflate == o->inflate && has->max_message_bytes == o->max_message_bytes &&
+           has->max_fragments == o->max_fragments && has->expect_masked == o->expect_masked &&
+           has->allowed_rsv == o->allowed_rsv && has->inflate_keeps_window == o->inflate_keeps_window &&
+           has->inflate_window_bits == o->inflate_window_bits;
+}
+
+const struct ws_parser_options *gateway_worker_framing(struct gateway_worker *w,
+                                                       const struct ws_parser_options *options)
+{
+    struct gateway_framing *f = w->framings;
+
+    while (f && !framing_is(f, options))
+        f = f->next;
+    if (f)
+        return &f->options;
+    f = malloc(sizeof(*f));
+    if (!f)
+        return NULL;
+    *f = (struct gateway_framing){.next = w->framings, .options = *options};
+    w->framings = f;
+    return &f->options;
+}
+
 void gateway_worker_set_live(struct gateway_worker *w, struct gateway_live *live)
 {
     gateway_live_unref(w->live);
@@ -140,9 +169,10 @@ int gateway_worker_new(struct gateway *g, struct loop *l, struct hub *h, struct 
     w->gateway = g;
     w->loop = l;
     w->end_limit.period_ms = WARNING_PERIOD_MS;
+    w->words_limit.period_ms = WORDS_PERIOD_MS;
     list_init(&w->connections);
-    loop_deadline_init(&w->count, worker_on_count, w);
-    loop_deadline_init(&w->shutdown_deadline, worker_on_shutdown_deadline, w);
+    loop_deadline_init(&w->count, worker_on_count);
+    gateway_drain_init(w);
     w->cells = metrics_cells_new(g->metrics);
     w->ping = gateway_frame_new(WS_OPCODE_PING, SLICE_NONE);
     result = w->cells && w->ping ? net_loop_new(l, &w->net) : -ENOMEM;
@@ -151,6 +181,8 @@ int gateway_worker_new(struct gateway *g, struct loop *l, struct hub *h, struct 
         w->ping->tag = GATEWAY_TAG_PING;
         gateway_worker_set_live(w, gateway_live_ref(g->live));
         net_loop_set_budget(w->net, &g->budget);
+        if (g->environment.use_ring)
+            net_loop_use_ring(w->net);
     }
     if (result == 0)
         result = hub_port_new(h, l, &gateway_port_ops, w, &w->port);
@@ -168,11 +200,17 @@ struct gateway_worker *gateway_worker_free(struct gateway_worker *w)
     if (!w)
         return NULL;
     loop_deadline_stop(&w->count);
-    loop_deadline_stop(&w->shutdown_deadline);
+    gateway_drain_deinit(w);
     assert(list_is_empty(&w->connections));
     net_loop_free(w->net);
     net_frame_unref(w->ping);
     gateway_deflate_deinit(&w->deflate);
+    while (w->framings) {
+        struct gateway_framing *f = w->framings;
+
+        w->framings = f->next;
+        free(f);
+    }
     buffer_deinit(&w->scratch);
     gateway_live_unref(w->live);
     free(w);

@@ -46,6 +46,8 @@ struct slice http_message_header(const struct http_message *m, const char *name)
 size_t http_message_header_count(const struct http_message *m, const char *name);
 /** Whether a comma-separated list header (over all its lines) has @token, case-insensitively. */
 bool http_message_has_token(const struct http_message *m, const char *name, const char *token);
+/** Whether @s is a token (RFC 9110 section 5.6.2): a name of something, and not empty. */
+bool http_is_token(struct slice s);
 /** Calls for the next line of @name from *position (start with 0); false at the end. */
 bool http_message_each(const struct http_message *m, const char *name, size_t *position, struct slice *ret_value);
 
@@ -83,6 +85,12 @@ unsigned http_parser_error(const struct http_parser *p, const char **ret_sentenc
 void http_parser_reset(struct http_parser *p);
 /** Whether any byte of the next message has come. */
 bool http_parser_has_begun(const struct http_parser *p);
+/**
+ * Whether the sender of a request waits for HTTP_CONTINUE before it sends the body (`Expect: 100-continue`, RFC 9110
+ * section 10.1.1): after HTTP_MORE. True once; not if some of the body has come all the same.
+ */
+bool http_parser_awaits_continue(struct http_parser *p);
+#define HTTP_CONTINUE "HTTP/1.1 100 Continue\r\n\r\n"
 
 /** Standard reason phrase, or "Unknown". */
 const char *http_status_reason(unsigned status);

@@ -39,6 +39,11 @@ size_t http_message_header_count(const struct http_message *m, const char *name)
     return count;
 }
 
+bool http_is_token(struct slice s)
+{
+    return http_characters_are(s, HTTP_CHARACTER_TOKEN);
+}
+
 bool http_message_has_token(const struct http_message *m, const char *name, const char *token)
 {
     struct slice line, part, wanted = slice_from(token);

@@ -27,11 +27,12 @@ struct http_parser {
     struct http_limits limits;
     enum state state;
     bool response, response_to_head;
-    bool seen_cr;       /* the last byte of the head was a CR */
-    bool seen_empty;    /* the empty line that may precede a request has been skipped */
-    size_t line_size;   /* of the line being read, without its CR */
-    size_t start_line;  /* size of the start line, 0 until it is whole */
-    uint64_t body_left; /* in LENGTH */
+    bool seen_cr;         /* the last byte of the head was a CR */
+    bool awaits_continue; /* the head said so, and none of the body has come */
+    bool seen_empty;      /* the empty line that may precede a request has been skipped */
+    size_t line_size;     /* of the line being read, without its CR */
+    size_t start_line;    /* size of the start line, 0 until it is whole */
+    uint64_t body_left;   /* in LENGTH */
     struct http_chunked chunked;
     struct http_refusal refusal;
     struct buffer head, body;
@@ -113,6 +114,8 @@ static int head_finish(struct http_parser *p)
         refusal = http_request_framing(&p->message, p->limits.body_bytes, &framing, &p->body_left);
     if (refusal.status)
         return parser_refuse(p, refusal);
+    p->awaits_continue = !p->response && framing != HTTP_FRAMING_NONE && p->message.minor_version > 0 &&
+                         http_message_has_token(&p->message, "Expect", "100-continue");
     switch (framing) {
     case HTTP_FRAMING_LENGTH:
         p->state = LENGTH;
@@ -262,6 +265,8 @@ int http_parser_feed(struct http_parser *p, const void *data, size_t size, size_
         const char *rest = (const char *)data + done;
         size_t n = 0;
 
+        if (p->state != HEAD)
+            p->awaits_continue = false;
         switch (p->state) {
         case HEAD:
             r = head_feed(p, rest, size - done, &n);
@@ -311,13 +316,21 @@ void http_parser_reset(struct http_parser *p)
     buffer_reset(&p->head, KEEP_BYTES);
     buffer_reset(&p->body, KEEP_BYTES);
     p->state = HEAD;
-    p->seen_cr = p->seen_empty = false;
+    p->seen_cr = p->seen_empty = p->awaits_continue = false;
     p->line_size = p->start_line = 0;
     p->body_left = 0;
     p->chunked = (struct http_chunked){0};
     p->refusal = HTTP_ACCEPTED;
     p->message.header_count = 0; /* the rest is overwritten by the next head */
     p->message.body = SLICE_NONE;
+}
+
+bool http_parser_awaits_continue(struct http_parser *p)
+{
+    bool awaits = p->awaits_continue;
+
+    p->awaits_continue = false;
+    return awaits;
 }
 
 bool http_parser_has_begun(const struct http_parser *p)

@@ -6,7 +6,11 @@
  * that the store has not heard): what a port was told of it (the local, the name) stays good until the port's last
  * leave has come here and its last batch is back.
  */
+#include "hub/client_internal.h"
+#include "hub/intake_internal.h"
+#include "hub/likes_internal.h"
 #include "hub/port_internal.h"
+#include "hub/room_internal.h"
 #include "hub/sequence_internal.h"
 
 static struct slice channel_key(const void *object)
@@ -26,9 +30,15 @@ struct hub_channel *hub_channel_find(struct hub *h, struct slice name)
     return table_find(&h->channels, name);
 }
 
+static size_t channel_size(size_t name_size)
+{
+    return sizeof(struct hub_channel) + name_size;
+}
+
+/** All of it but what belongs to others. NULL when out of memory. */
 static struct hub_channel *channel_alloc(struct hub *h, struct slice name, enum channel_kind kind)
 {
-    struct hub_channel *c = calloc(1, sizeof(*c) + name.size);
+    struct hub_channel *c = slab_calloc(&h->slab, channel_size(name.size));
 
     assert(name.size <= CHANNEL_MAX_BYTES);
     if (!c)
@@ -55,7 +65,8 @@ struct hub_channel *hub_channel_free_all(struct hub *h)
         assert(!h->all->holds && !h->all->listener_count);
         hub_sequence_free(h, h->all->sequence);
     }
-    free(h->all);
+    if (h->all)
+        slab_free(&h->slab, h->all, channel_size(h->all->name_size));
     return NULL;
 }
 
@@ -78,7 +89,7 @@ static void channel_free(struct hub *h, struct hub_channel *c)
     c->sequence = hub_sequence_free(h, c->sequence);
     hub_gauge(h, HUB_METRIC_CHANNELS, h->channel_count);
     hub_gauge(h, HUB_METRIC_ROOMS, h->room_count);
-    free(c);
+    slab_free(&h->slab, c, channel_size(c->name_size));
 }
 
 static int channel_new(struct hub *h, struct slice name, enum channel_kind kind, struct hub_channel **ret_channel)
@@ -93,7 +104,7 @@ static int channel_new(struct hub *h, struct slice name, enum channel_kind kind,
         return -ENOMEM;
     result = table_add(&h->channels, c);
     if (result) {
-        free(c);
+        slab_free(&h->slab, c, channel_size(c->name_size));
         return result;
     }
     h->channel_count++;
@@ -190,11 +201,13 @@ void hub_channel_unlisten(struct hub *h, struct hub_subscription *s)
     hub_channel_hold(c);
     if (c->room)
         hub_room_exit(h, c->room, hub_client_user(s->client));
+    if (c->room && !c->listener_count)
+        hub_likes_left(h, c->room);
     if (c->sequence && !c->listener_count)
         hub_sequence_idle(h, c->sequence);
     hub_channel_release(h, c);
-    hub_client_unref(s->client);
     s->channel = NULL;
+    hub_client_unref(h, s->client);
 }
 
 /** A batch has come back from its port. */
@@ -215,6 +228,30 @@ static void on_batch_back(struct loop_task *task)
         hub_intake_run(h);
 }
 
+/** Whether the item may travel with others of its channel. */
+static bool is_of_run(const struct hub_batch *batch, size_t index, const struct hub_local *local)
+{
+    return batch->items[index].local == local && batch->items[index].delivery == HUB_DELIVERY_MUST &&
+           batch->items[index].message->kind == MESSAGE_KIND_MESSAGE;
+}
+
+/** Messages from @from on that are a run; 0 or 1: there is none. */
+static size_t batch_run(const struct hub_batch *batch, size_t from, struct message *messages[HUB_RUN_MAX])
+{
+    const struct hub_local *local = batch->items[from].local;
+    size_t count = 0, bytes = 0;
+
+    if (!local || !batch->port->ops->run_done)
+        return 0;
+    for (size_t i = from; i < batch->count && count < HUB_RUN_MAX && is_of_run(batch, i, local); i++) {
+        bytes += batch->items[i].message->data.size;
+        if (bytes > HUB_RUN_BYTES)
+            break;
+        messages[count++] = batch->items[i].message;
+    }
+    return count;
+}
+
 /** The port's side of a batch: read it, and send it home. */
 static void on_batch(struct loop_task *task)
 {
@@ -222,10 +259,19 @@ static void on_batch(struct loop_task *task)
     struct hub *h = hub_of_letter(task);
     struct hub_batch *batch = container_of(task, struct hub_batch, letter.task);
 
-    for (size_t i = 0; i < batch->count; i++) {
+    for (size_t i = 0, count; i < batch->count; i += count) {
+        struct message *messages[HUB_RUN_MAX];
+
+        count = batch_run(batch, i, messages);
+        if (count > 1) {
+            hub_port_deliver_run(batch->port, batch->items[i].local, messages, count);
+            continue;
+        }
+        count = 1;
         hub_port_deliver(batch->port, batch->items[i].local, batch->items[i].message, batch->items[i].delivery);
-        message_unref(batch->items[i].message);
     }
+    for (size_t i = 0; i < batch->count; i++)
+        message_unref(batch->items[i].message);
     hub_letter_to_hub(h, &batch->letter, on_batch_back);
 }
 

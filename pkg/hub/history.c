@@ -1,6 +1,7 @@
 /*
  * What a session asks of a log besides joining: pages of a room's past, and how far a device has taken its inbox.
  */
+#include "hub/request_internal.h"
 #include "hub/sequence_internal.h"
 
 #define HISTORY_BYTES (512u * 1024u)
@@ -26,16 +27,22 @@ static int page_fill(struct hub *h, struct hub_request *r, const struct store_re
     return 0;
 }
 
-static void on_history(struct store_log_read *read, int result, struct store_position last base_unused,
-                       struct store_position first, const struct store_record *records, size_t count)
+static bool is_same(struct store_position a, struct store_position b)
+{
+    return a.epoch == b.epoch && a.offset == b.offset;
+}
+
+static void on_history(struct store_log_read *read, int result, struct store_position last, struct store_position first,
+                       const struct store_record *records, size_t count)
 {
     struct hub_request *r = container_of(read, struct hub_request, history.read);
     struct hub *h = r->letter.hub;
 
     if (!result)
         result = page_fill(h, r, records, count);
-    r->history.has_more =
-        count > 0 && (records[0].position.epoch != first.epoch || records[0].position.offset != first.offset);
+    r->history.has_more = count > 0 && (r->history.is_forwards ? !is_same(records[count - 1].position, last)
+                                                               : !is_same(records[0].position, first));
+    r->history.last = last;
     hub_request_answer(h, r, result_of(result));
 }
 
@@ -46,7 +53,7 @@ static void history_read(struct hub *h, struct hub_request *r)
         .after = {.epoch = r->history.before.epoch, .offset = r->history.before.offset},
         .limit = (uint32_t)r->history.limit,
         .max_bytes = HISTORY_BYTES,
-        .is_backwards = true,
+        .is_backwards = !r->history.is_forwards,
         .done = on_history,
     };
     store_log_read(h->store, &r->history.read);

@@ -6,6 +6,7 @@
 #include "config/config.h"
 #include "metrics/metrics.h"
 #include "store/store.h"
+#include "wordlist/wordlist.h"
 
 /**
  * struct hub - the heart of a node: channels, who listens, duplicates, presence, the lease
@@ -29,13 +30,19 @@ struct hub_config {
     int64_t dedup_local;        /* hub.idempotency_local: ids kept in memory at most, 200,000 */
     int64_t online_interval_ms; /* hub.online_interval: 1s; a room's count is told at most this often */
     int64_t online_names;       /* hub.online_names: joins and leaves named in one online event, 20 */
-    int64_t roster_names; /* hub.roster: names of a room that a node states, 200; rooms with more state none beyond */
+    int64_t likes_interval_ms;  /* hub.likes_interval: 300ms; a room's likes are flushed and told at most this often */
+    int64_t watch_interval_ms;  /* hub.watch_interval: 10s; times are told to the store so often */
+    int64_t watch_gap_ms;       /* hub.watch_gap: 40s; a longer silence is no watching */
+    int64_t likes_per_op;       /* limits.likes: 1,000; that one operation may bring */
     int64_t rooms_per_session;  /* limits.rooms_per_session: 100 */
     int64_t channels;           /* limits.channels: 1,000,000 */
     int64_t sessions;           /* limits.sessions: 1,000,000 */
     int64_t sessions_per_user;  /* limits.sessions_per_user: 1,000 here; newcomers are refused */
     int64_t message_bytes;      /* limits.message_bytes: 64k; of data */
-    int64_t canary_interval_ms; /* hub.canary: 5s */
+    int64_t canary_interval_ms; /* hub.canary: 2s */
+    int64_t interest_gather_ms; /* hub.interest_gather: 10ms; 0: a statement a turn */
+    bool ingress, archive;      /* amqp.ingress, amqp.archive, of a node that is not alone */
+    int64_t archive_pending, archive_pending_bytes; /* likewise, of amqp */
     const struct config
         *sections; /* filled by the server: where sections [channel.<name>] are found; NULL: there are none */
 };
@@ -47,20 +54,55 @@ enum hub_delivery {
     HUB_DELIVERY_DROP_OLDEST, /* the oldest go */
 };
 
+/** Which nodes get a channel's messages. */
+enum hub_routing {
+    HUB_ROUTING_AUTO,     /* rooms and inboxes that are sequenced: targeted, others: fanout */
+    HUB_ROUTING_FANOUT,   /* all */
+    HUB_ROUTING_TARGETED, /* those with a listener; of sequenced channels only */
+};
+
+/** What is kept of who is in a room. */
+enum hub_presence {
+    HUB_PRESENCE_USERS,       /* who is there: users count once, whatever their devices and nodes */
+    HUB_PRESENCE_CONNECTIONS, /* how many connections there are */
+    HUB_PRESENCE_OFF,         /* nothing */
+};
+
 /** A section [channel.<name>]: options of the channels that fit a pattern; the first section that fits a channel is
  * its. */
 struct hub_channel_config {
-    char *match;        /* room:flood-*; see glob_matches() */
-    int delivery;       /* class: enum hub_delivery, of messages */
-    bool is_sequenced;  /* sequenced: yes */
-    int64_t log_length; /* messages kept; 0: 1,000, of inboxes 100 */
-    int64_t log_bytes;  /* 1m */
-    int64_t log_age_ms; /* 0: 10m, of inboxes 24h */
-    int64_t key_age_ms; /* 10m */
+    char *match;          /* room:flood-*; see glob_matches() */
+    int delivery;         /* class: enum hub_delivery, of messages */
+    bool is_sequenced;    /* sequenced: yes */
+    int routing;          /* enum hub_routing */
+    int64_t log_length;   /* messages kept; 0: 1,000, of inboxes 100 */
+    int64_t log_bytes;    /* 1m */
+    int64_t log_age_ms;   /* 0: 10m, of inboxes 24h */
+    int64_t key_age_ms;   /* 10m */
+    bool words;           /* words: yes; what sessions send is looked at by the word list */
+    char *text;           /* text: the member of JSON data that is; empty: none */
+    int presence;         /* presence: enum hub_presence; of rooms, likewise below */
+    bool has_roster;      /* roster: yes; names are told and listed, with presence = users */
+    bool has_watch;       /* watch: no; how long users are there is added up */
+    int64_t known_age_ms; /* 0: 30d for inboxes, else not */
+    int64_t live_age_ms;  /* 7d; of what is added up in a room */
 };
 extern const struct config_option hub_channel_options[];
 extern const size_t hub_channel_option_count;
 #define HUB_CHANNEL_FAMILY "channel"
+/** What only the sections as a whole show. Return: 0; CONFIG_E_INVALID with a line for each error in @errors. */
+int hub_config_check(const struct config *sections, struct buffer *errors) base_must_check;
+
+/**
+ * struct hub_mirror - plain keys of the store that are kept up to date for readers of their own
+ *
+ * The names have {room} where the room's is put; NULL: no such key. Rooms that were entered through a session with a
+ * mirror have it.
+ */
+struct hub_mirror {
+    const char *online_key; /* how many users there are */
+    const char *likes_key;
+};
 
 extern const struct config_option hub_options[];
 extern const size_t hub_option_count;
@@ -103,6 +145,9 @@ struct hub *hub_free(struct hub *h);
 
 /** A consistent snapshot, at most about a second old, or fresher. Thread: any; never waits for the hub. */
 void hub_status_read(struct hub *h, struct hub_status *ret_status);
+/** The words that sessions may not say, from now on; NULL: there are none. Takes the caller's reference. Thread: any.
+ */
+void hub_words_set(struct hub *h, struct wordlist *list);
 /** From now on the lease says draining. Thread: any. */
 void hub_set_draining(struct hub *h);
 

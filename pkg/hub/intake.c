@@ -11,6 +11,9 @@
  * arrives while the store is asked is dropped too. Messages with a position are not asked about: their channel's
  * sequence knows what it has had.
  */
+#include "hub/control_internal.h"
+#include "hub/intake_internal.h"
+#include "hub/room_internal.h"
 #include "hub/sequence_internal.h"
 
 #include "base/clock.h"
@@ -50,7 +53,7 @@ static bool is_wanted(void *userdata, struct slice channel)
 
     if (c && c == h->all)
         return true; /* its sequence goes on without listeners, so that the next session begins at once */
-    return c ? c->listener_count > 0 : slice_equal_text(channel, h->node_channel);
+    return c ? c->listener_count > 0 : slice_equal_text(channel, h->node_channel) || hub_call_is(channel);
 }
 
 static void item_drop(struct hub *h, struct intake_item *item)
@@ -104,7 +107,7 @@ static int intake_add(struct hub *h, struct hub_intake *in, struct bus_reader *r
     int known;
 
     /* Nobody's (foreign bodies are decoded before anyone asks), or a control message for somebody else. */
-    if (is_control ? !slice_equal_text(fields->channel, h->node_channel) : !c)
+    if (is_control ? !slice_equal_text(fields->channel, h->node_channel) && !hub_call_is(fields->channel) : !c)
         return 0;
     if (intake_reserve(in) < 0)
         return -ENOMEM;
@@ -192,10 +195,13 @@ static void item_hand_over(struct hub *h, struct intake_item *item)
 {
     if (!item->message)
         return;
-    if (item->message->kind == MESSAGE_KIND_SIGNAL && item->channel->room)
-        hub_room_hear(item->channel->room, item->message);
+    if (item->message->kind == MESSAGE_KIND_SIGNAL && item->channel->room &&
+        !hub_room_hear(h, item->channel->room, item->message)) {
+        item_drop(h, item);
+        return;
+    }
     if (item->message->kind == MESSAGE_KIND_CONTROL)
-        hub_canary_came_back(h, item->message);
+        hub_control_hear(h, item->message);
     else if (has_place(item->channel, item->message))
         hub_sequence_feed(h, item->channel->sequence, item->message);
     else if (hub_channel_fan(h, item->channel, item->message) < 0)

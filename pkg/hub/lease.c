@@ -2,15 +2,26 @@
  * This node among the others: its lease, which of the others live, and the canary.
  *
  * The lease is renewed at a third of its length. While another living incarnation holds it this node serves its clients
- * but states nothing, for it would overwrite what the other one stated under the same name. The canary is a message to
- * this node's own queue: that it comes back shows the way through the broker, which neither a connection nor a confirm
- * does.
+ * but states nothing, for it would overwrite what the other one stated under the same name. But the queue is the lock
+ * of the name: who has it takes the lease over from an incarnation that started earlier. So a node that was killed and
+ * is back need not wait until what it said in its last life has ended; and one that was frozen meanwhile, and still
+ * takes itself for the owner, is the elder one, and gets nothing back. The canary is a message to this node's own
+ * queue: that it comes back shows the way through the broker, which neither a connection nor a confirm does.
  */
+#include "hub/client_internal.h"
+#include "hub/ingress_internal.h"
+#include "hub/lease_internal.h"
+#include "hub/likes_internal.h"
+#include "hub/room_internal.h"
 #include "hub/sequence_internal.h"
+#include "hub/watch_internal.h"
 
 #include "base/hash.h"
 
 #include "base/clock.h"
+
+/** The others' leases are read at least so often: what a node that is cut has to say is waited for by their clients. */
+#define NODES_READ_MS 1000
 
 static void lease_now_ours(struct hub *h)
 {
@@ -24,23 +35,30 @@ static void lease_now_ours(struct hub *h)
     h->is_name_taken = false;
     if (h->may_state && !was_late) {
         /* what failed since goes on here */
-        hub_client_pump(h);
+        hub_client_retry(h);
         hub_presence_run(h);
+        hub_likes_run(h);
+        hub_watch_run(h);
         return;
     }
     h->may_state = true;
     hub_client_restate(h);
     hub_presence_restate(h, true);
+    hub_likes_restate(h);
+    hub_watch_run(h);
 }
 
 static void lease_taken(struct hub *h)
 {
+    bool was_taken = h->is_name_taken;
     uint64_t suppressed;
 
     h->is_name_taken = true;
     h->was_granted = false;
     h->may_state = false;
-    if (log_limit_pass(&h->taken_limit, loop_now_ms(h->loop), &suppressed))
+    /* It may be the one of this node's own last life, until the queue is ours. */
+    h->renewal_due_ms = loop_now_ms(h->loop) + NODES_READ_MS;
+    if (was_taken && log_limit_pass(&h->taken_limit, loop_now_ms(h->loop), &suppressed))
         log_event(LOG_ERROR, "another living node has this node's address; set node.address",
                   LOG_TEXT("node", h->identity.node), LOG_UINT("suppressed", suppressed));
 }
@@ -62,6 +80,8 @@ static void on_lease_put(struct store_lease_put *put, int result)
         hub_count(h, HUB_METRIC_LEASE_UNAVAILABLE, 1);
     }
     hub_status_refresh(h);
+    if (h->is_lease_stale)
+        hub_lease_renew(h);
 }
 
 static uint64_t lease_digest(const struct store_lease *lease)
@@ -127,8 +147,9 @@ static void on_nodes_read(struct store_nodes_read *read, int result, const struc
         hub_note_out_of_memory(h, "the list of nodes");
     } else if (is_lost) {
         /* The users who were on it are gone from the rooms' counts, and only the others can say so; and what it
-         * appended and did not publish is in the logs alone. */
+         * appended and did not publish is in the logs alone, as the likes that it did not tell are in the store. */
         hub_presence_restate(h, true);
+        hub_likes_restate(h);
         hub_sweep_now(h);
     }
 }
@@ -138,8 +159,18 @@ bool hub_is_any_cut(const struct hub *h)
     return !h->is_bus_ready || h->late > 0 || h->are_others_cut;
 }
 
+static void nodes_read(struct hub *h)
+{
+    if (h->is_nodes_reading)
+        return;
+    h->nodes_read = (struct store_nodes_read){.done = on_nodes_read};
+    h->is_nodes_reading = true;
+    store_nodes_read(h->store, &h->nodes_read);
+}
+
 void hub_lease_renew(struct hub *h)
 {
+    h->is_lease_stale = h->is_lease_putting;
     if (!h->is_lease_putting) {
         h->lease_put = (struct store_lease_put){
             .lease = {.node = h->identity.node,
@@ -152,24 +183,28 @@ void hub_lease_renew(struct hub *h)
                       .started_ms = h->started_ms,
                       .version = h->identity.version,
                       .internal = h->identity.internal},
+            .takes_over = h->is_bus_ready,
             .done = on_lease_put,
         };
         h->is_lease_putting = true;
         store_lease_put(h->store, &h->lease_put);
     }
-    if (!h->is_nodes_reading) {
-        h->nodes_read = (struct store_nodes_read){.done = on_nodes_read};
-        h->is_nodes_reading = true;
-        store_nodes_read(h->store, &h->nodes_read);
-    }
+    nodes_read(h);
 }
 
 static void on_lease_timer(void *userdata)
 {
     struct hub *h = userdata;
+    uint64_t now_ms = loop_now_ms(h->loop), third_ms = (uint64_t)h->config.lease_ms / 3;
 
-    hub_lease_renew(h);
-    loop_timer_start(&h->lease_timer, (uint64_t)h->config.lease_ms / 3);
+    if (now_ms >= h->renewal_due_ms) {
+        h->renewal_due_ms = now_ms + third_ms;
+        hub_lease_renew(h);
+    } else {
+        nodes_read(h);
+    }
+    now_ms = h->renewal_due_ms - now_ms;
+    loop_timer_start(&h->lease_timer, now_ms < NODES_READ_MS ? now_ms : NODES_READ_MS);
 }
 
 static void on_restate_timer(void *userdata)
@@ -179,6 +214,7 @@ static void on_restate_timer(void *userdata)
     if (h->may_state) {
         hub_client_restate(h);
         hub_presence_restate(h, false);
+        hub_likes_restate(h);
     }
     hub_interest_restate(h, false);
     loop_timer_start(&h->restate_timer, (uint64_t)h->config.restate_ms);
@@ -194,8 +230,16 @@ void hub_lease_store_state(void *userdata, const struct store_status *status)
     h->may_state = false;
     if (status->is_up) {
         hub_lease_renew(h);
+        if (h->store_life && status->life != h->store_life)
+            hub_sequence_suspect_all(h);
+        h->store_life = status->life;
+        h->is_store_known = true;
         hub_interest_restate(h, true);
+        hub_join_release(h);
+    } else if (h->is_store_known) {
+        hub_join_be_patient(h);
     }
+    hub_ingress_store_state(h, status->is_up);
     hub_status_refresh(h);
 }
 
@@ -258,15 +302,20 @@ void hub_lease_bus_state(struct hub *h, const struct bus_status *status)
     /* The others sweep while a node is cut, so they learn of it, and of its end, at once. */
     hub_lease_renew(h);
     /* What was published while the queue was away came to nobody here. */
-    if (h->is_bus_ready)
+    if (h->is_bus_ready) {
         hub_sweep_now(h);
-    else if (was_ready)
+        hub_call_others(h);
+    } else if (was_ready) {
         hub_sweep_pace(h);
+    }
     if (h->is_bus_ready && !h->is_canary_out)
         loop_timer_start(&h->canary_timer, 0);
     /* Counts that were told meanwhile were heard by nobody. */
-    if (h->is_bus_ready && !was_ready && h->may_state)
+    if (h->is_bus_ready && !was_ready && h->may_state) {
         hub_presence_restate(h, true);
+        hub_likes_restate(h);
+    }
+    hub_ingress_update(h);
 }
 
 void hub_canary_came_back(struct hub *h, const struct message *m)

@@ -69,31 +69,32 @@ struct log_reading {
     struct store_log_read read;
     struct hub *hub;
     struct hub_channel *channel; /* held */
-    struct store_position after;
-    uint32_t generation; /* of the sequence when it was sent */
+    uint32_t generation;         /* of the sequence when it was sent */
 };
 
-static void take(struct hub *h, struct hub_sequence *s, struct store_position after, struct store_position last,
-                 struct store_position first, const struct store_record *records, size_t count)
+static void take(struct hub *h, struct hub_sequence *s, struct store_position last, const struct store_record *records,
+                 size_t count)
 {
+    bool has_more = count > 0 && hub_position_compare(records[count - 1].position, last) < 0;
     struct hub_record *opened = malloc((count + 1) * sizeof(*opened));
     size_t opened_count = opened ? records_open(h, records, count, opened) : 0;
 
     /* What there was no memory for is read again, by the next one who asks. */
     if (opened_count == count && opened) {
-        hub_sequence_take_log(h, s, last, first, opened, count);
-        hub_join_take_log(s, after, opened, count);
-        if (s->is_behind)
-            hub_log_want(h, s);
+        hub_sequence_take_log(h, s, last, opened, count);
+        hub_join_take_log(s, opened, count, has_more);
+        hub_sequence_fill_ring(h, s, opened, count);
     }
     for (size_t i = 0; i < opened_count; i++)
         message_unref(opened[i].message);
     free(opened);
     hub_join_resume(h, s, opened_count < count || !opened);
+    if (opened_count == count && opened && s->is_behind)
+        hub_log_want(h, s);
 }
 
 static void on_log_read(struct store_log_read *read, int result, struct store_position last,
-                        struct store_position first, const struct store_record *records, size_t count)
+                        struct store_position first base_unused, const struct store_record *records, size_t count)
 {
     base_cleanup(base_free_p)
     struct log_reading *reading = container_of(read, struct log_reading, read);
@@ -108,7 +109,7 @@ static void on_log_read(struct store_log_read *read, int result, struct store_po
     else if (result || h->is_stopped)
         hub_join_resume(h, s, true);
     else
-        take(h, s, reading->after, last, first, records, count);
+        take(h, s, last, records, count);
     hub_channel_release(h, c); /* may be the end of the sequence */
     hub_log_pump(h);
 }
@@ -122,17 +123,17 @@ static int read_start(struct hub *h, struct hub_sequence *s)
     *reading = (struct log_reading){
         .hub = h,
         .channel = s->channel,
-        .after = hub_join_oldest(s),
         .generation = s->generation,
     };
     reading->read = (struct store_log_read){
         .channel = hub_channel_name(s->channel),
-        .after = reading->after,
+        .after = hub_join_read_from(s),
         .limit = HUB_READ_RECORDS,
         .max_bytes = HUB_READ_BYTES,
         .done = on_log_read,
     };
     s->reads++;
+    s->is_short = false;
     s->reading = reading;
     h->reads++;
     if (s->early)
@@ -161,7 +162,7 @@ void hub_log_pump(struct hub *h)
 
 void hub_log_want(struct hub *h, struct hub_sequence *s)
 {
-    if (s->reading || s->status != HUB_SEQUENCE_LIVE || list_is_linked(&s->due_link) || h->is_stopped)
+    if (s->reading || s->is_resuming || s->status != HUB_SEQUENCE_LIVE || list_is_linked(&s->due_link) || h->is_stopped)
         return;
     list_append(&h->unread, &s->due_link);
     hub_log_pump(h);

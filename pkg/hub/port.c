@@ -2,9 +2,12 @@
  * A port: one loop's sessions and, per channel, who of them listens. The last step of every message: from one fan to
  * many sinks, without lock and without allocation.
  */
+#include "hub/client_internal.h"
 #include "hub/port_internal.h"
 
 #define LOCAL_CAPACITY_FIRST 4
+/** Rooms of a session that are told to who looks. */
+#define LOOK_ROOMS 100
 
 int hub_port_new(struct hub *h, struct loop *l, const struct hub_port_ops *ops, void *userdata,
                  struct hub_port **ret_port)
@@ -31,6 +34,8 @@ int hub_port_new(struct hub *h, struct loop *l, const struct hub_port_ops *ops, 
     p->userdata = userdata;
     p->index = (uint32_t)h->door_count;
     list_init(&p->sessions);
+    slab_init(&p->slab);
+    hub_port_live_init(p);
     h->doors[h->door_count++] = (struct hub_door){.port = p};
     *ret_port = p;
     return 0;
@@ -41,7 +46,11 @@ struct hub_port *hub_port_free(struct hub_port *p)
     if (!p)
         return NULL;
     assert(list_is_empty(&p->sessions) && !p->session_count);
-    assert(!p->delivering && !p->cursors);
+    assert(!p->delivering && !p->cursors && !p->like);
+    while (p->spare_count > 0)
+        free(p->spares[--p->spare_count]);
+    slab_deinit(&p->slab);
+    hub_words_deinit(&p->words);
     free(p);
     return NULL;
 }
@@ -122,42 +131,41 @@ static void local_put(struct hub_local *local, uint32_t index, struct hub_sessio
     subscription_of(s, local)->index = index;
 }
 
-/** Gives memory back when most of it is idle. */
-static void local_trim(struct hub_local *local)
+/** To room for @capacity entries, 0 for one in the local itself. 0, -ENOMEM. */
+static int local_resize(struct hub_port *p, struct hub_local *local, uint32_t capacity)
 {
-    struct hub_session **entries, *last;
+    struct hub_session **entries = NULL;
 
-    if (!local->capacity || local->count > local->capacity / 4)
-        return;
-    if (local->count <= 1) {
-        last = local->count ? local->many[0] : NULL;
-        free(local->many);
-        local->capacity = 0;
-        local->one = last;
-        return;
+    if (capacity) {
+        entries = slab_calloc(&p->slab, capacity * sizeof(*entries));
+        if (!entries)
+            return -ENOMEM;
+        memcpy(entries, local_entries(local), local->count * sizeof(*entries));
     }
-    entries = realloc(local->many, local->capacity / 2 * sizeof(*entries));
-    if (!entries)
-        return;
-    local->many = entries;
-    local->capacity /= 2;
-}
+    if (local->capacity) {
+        struct hub_session **old = local->many;
 
-static int local_reserve(struct hub_local *local)
-{
-    uint32_t capacity = local->capacity ? local->capacity * 2 : LOCAL_CAPACITY_FIRST;
-    struct hub_session **entries;
-
-    if (local->count < (local->capacity ? local->capacity : 1))
-        return 0;
-    entries = realloc(local->capacity ? local->many : NULL, capacity * sizeof(*entries));
-    if (!entries)
-        return -ENOMEM;
-    if (!local->capacity)
-        entries[0] = local->one;
-    local->many = entries;
+        local->one = local->count ? old[0] : NULL;
+        slab_free(&p->slab, old, local->capacity * sizeof(*old));
+    }
+    if (capacity)
+        local->many = entries;
     local->capacity = capacity;
     return 0;
+}
+
+/** Gives memory back when most of it is idle; without memory it stays as it is. */
+static void local_trim(struct hub_port *p, struct hub_local *local)
+{
+    if (local->capacity && local->count <= local->capacity / 4)
+        (void)local_resize(p, local, local->count <= 1 ? 0 : local->capacity / 2);
+}
+
+static int local_reserve(struct hub_port *p, struct hub_local *local)
+{
+    if (local->count < (local->capacity ? local->capacity : 1))
+        return 0;
+    return local_resize(p, local, local->capacity ? local->capacity * 2 : LOCAL_CAPACITY_FIRST);
 }
 
 int hub_local_add(struct hub_session *s, struct hub_subscription *sub)
@@ -165,7 +173,7 @@ int hub_local_add(struct hub_session *s, struct hub_subscription *sub)
     struct hub_local *local = sub->local;
 
     assert(local != s->port->delivering); /* answers and messages are letters of their own */
-    if (local_reserve(local) < 0)
+    if (local_reserve(s->port, local) < 0)
         return -ENOMEM;
     sub->is_listening = true;
     sub->index = local->count;
@@ -187,7 +195,7 @@ void hub_local_remove(struct hub_port *p, struct hub_session *s base_unused, str
     local->count--;
     if (sub->index < local->count)
         local_put(local, sub->index, local_entries(local)[local->count]);
-    local_trim(local);
+    local_trim(p, local);
 }
 
 static void local_close_holes(struct hub_local *local)
@@ -222,6 +230,17 @@ static void session_tell(struct hub_session *s, struct hub_fan *fan)
         s->sink->on_message(s, fan);
 }
 
+/** Behind a walk over the listeners, in which some may have ended. */
+static void walk_end(struct hub_port *p, struct hub_local *local)
+{
+    p->delivering = NULL;
+    if (!p->holes)
+        return;
+    local_close_holes(local);
+    local_trim(p, local);
+    p->holes = 0;
+}
+
 static size_t deliver_local(struct hub_port *p, struct hub_local *local, struct hub_fan *fan)
 {
     size_t delivered = 0;
@@ -235,13 +254,67 @@ static size_t deliver_local(struct hub_port *p, struct hub_local *local, struct 
         session_tell(s, fan);
         delivered++;
     }
-    p->delivering = NULL;
-    if (p->holes) {
-        local_close_holes(local);
-        local_trim(local);
-        p->holes = 0;
-    }
+    walk_end(p, local);
     return delivered;
+}
+
+uint64_t hub_port_kick_local(struct hub_port *p, struct hub_local *inbox, const struct hub_kick_which *which)
+{
+    uint64_t kicked = 0;
+
+    p->delivering = inbox; /* they end meanwhile */
+    for (uint32_t i = 0; i < inbox->count; i++) {
+        struct hub_session *s = local_entries(inbox)[i];
+
+        if (!s || (slice_is_set(which->device) && !slice_equal(which->device, hub_client_device(s->client))) ||
+            (slice_is_set(which->session) && !slice_equal(which->session, hub_session_id(s))))
+            continue;
+        if (s->sink->on_kicked)
+            s->sink->on_kicked(s, which->reason);
+        kicked++;
+    }
+    walk_end(p, inbox);
+    return kicked;
+}
+
+/** Its rooms, as far as they are joined. */
+static void write_rooms(const struct hub_session *s, struct json_writer *w)
+{
+    uint64_t count = 0;
+
+    json_write_name(w, "rooms");
+    json_write_array_begin(w);
+    for (const struct hub_subscription *sub = s->subscriptions; sub; sub = sub->next) {
+        struct slice room;
+
+        if (!sub->is_listening || sub->kind != CHANNEL_KIND_ROOM ||
+            channel_parse(slice_make(sub->name, sub->name_size), &room) != CHANNEL_KIND_ROOM || count++ >= LOOK_ROOMS)
+            continue;
+        json_write_string(w, room);
+    }
+    json_write_array_end(w);
+    json_write_member_uint64(w, "more_rooms", count > LOOK_ROOMS ? count - LOOK_ROOMS : 0);
+}
+
+void hub_port_look_local(struct hub_port *p base_unused, struct hub_local *inbox, size_t max_bytes,
+                         struct buffer *objects)
+{
+    for (uint32_t i = 0; i < inbox->count && objects->size < max_bytes; i++) {
+        struct hub_session *s = local_entries(inbox)[i];
+        struct json_writer w;
+
+        if (objects->size)
+            buffer_append_char(objects, ',');
+        json_writer_init(&w, objects);
+        json_write_object_begin(&w);
+        json_write_member_string(&w, "session", hub_session_id(s));
+        if (slice_is_set(hub_session_device(s)))
+            json_write_member_string(&w, "device", hub_session_device(s));
+        write_rooms(s, &w);
+        if (s->sink->on_look)
+            s->sink->on_look(s, &w);
+        json_write_object_end(&w);
+    }
 }
 
 static size_t deliver_all(struct hub_port *p, struct hub_fan *fan)
@@ -258,6 +331,25 @@ static size_t deliver_all(struct hub_port *p, struct hub_fan *fan)
     }
     p->cursors = cursor.outer;
     return delivered;
+}
+
+void hub_port_deliver_run(struct hub_port *p, struct hub_local *local, struct message *const *messages, size_t count)
+{
+    struct hub_run run = {.messages = messages, .count = count};
+    size_t delivered = 0;
+
+    p->delivering = local;
+    for (uint32_t i = 0; i < local->count; i++) {
+        struct hub_session *s = local_entries(local)[i];
+
+        if (!s)
+            continue;
+        s->sink->on_run(s, &run);
+        delivered += count;
+    }
+    walk_end(p, local);
+    metrics_add(p->cells, HUB_METRIC_DELIVERIES, (int64_t)delivered);
+    p->ops->run_done(p->userdata, &run);
 }
 
 void hub_port_catch_up(struct hub_port *p, struct hub_session *const *session, struct message **messages, size_t count)

@@ -1,6 +1,7 @@
 #ifndef HUB_PORT_H
 #define HUB_PORT_H
 
+#include "base/json.h"
 #include "base/message.h"
 #include "base/name.h"
 #include "base/random.h"
@@ -25,6 +26,7 @@ enum hub_result {
     HUB_E_TOO_LARGE = 5,  /* data above limits.message_bytes */
     HUB_E_NO_LOG = 6,     /* the channel is not sequenced */
     HUB_E_USER_QUOTA = 7, /* too many sessions of this user */
+    HUB_E_WORDS = 8,      /* the word list refuses the text */
 };
 
 /** Encoded forms that a message may have on one loop; the gateway numbers them. */
@@ -42,6 +44,22 @@ struct hub_fan {
     void *variants[HUB_VARIANTS_MAX];
 };
 
+/** Messages of a run, and about the bytes of their data. */
+#define HUB_RUN_MAX 64
+#define HUB_RUN_BYTES 16384
+
+/**
+ * struct hub_run - several messages of one channel that reach a loop together, in order, all of HUB_DELIVERY_MUST
+ *
+ * The sink may make one piece of them all, which is why they come so: what a listener costs is paid once and not for
+ * each of them. @variants as of a fan, released by hub_port_ops.run_done.
+ */
+struct hub_run {
+    struct message *const *messages;
+    size_t count; /* 2 to HUB_RUN_MAX */
+    void *variants[HUB_VARIANTS_MAX];
+};
+
 /**
  * struct hub_channel_state - a channel as it stood when a session began to listen
  *
@@ -53,6 +71,22 @@ struct hub_channel_state {
     uint64_t epoch; /* 0: the channel has no positions, or the store could not tell */
     uint64_t offset;
     bool recovered;
+    /* Of a room. The last messages that were asked for come with it, the others as a catch-up behind it. */
+    bool has_state, has_online; /* what follows is known; and counted at all */
+    uint64_t online, likes;
+    bool has_history;
+    struct message *const *messages; /* oldest first; valid during the call */
+    size_t message_count;
+};
+
+/** A room, as the store has it. */
+struct hub_room_info {
+    uint64_t users, connections, likes;  /* users: distinct, of all living nodes */
+    const struct store_room_part *parts; /* of each node */
+    size_t part_count;
+    const struct slice *names; /* a page of its users, sorted by bytes */
+    size_t name_count;
+    struct slice next; /* not set: that was the last page */
 };
 
 /** Up to where a client has had a channel. */
@@ -75,18 +109,25 @@ struct hub_sink_ops {
     void (*on_joined)(struct hub_session *s, struct slice tag, int result, const struct hub_channel_state *state);
     void (*on_sent)(struct hub_session *s, struct slice tag, int result, struct slice message_id, uint64_t epoch,
                     uint64_t offset);
-    /** A page of who is in a room, sorted by bytes; @next not set: it was the last. */
-    void (*on_online)(struct hub_session *s, struct slice tag, int result, uint64_t count, const struct slice *users,
-                      size_t user_count, struct slice next);
+    /** A page of who is in a room; @info is NULL unless @result is 0. */
+    void (*on_online)(struct hub_session *s, struct slice tag, int result, const struct hub_room_info *info);
     /** A page of a room's log, oldest first; @has_more: there are older ones than the first. */
     void (*on_history)(struct hub_session *s, struct slice tag, int result, struct message *const *messages,
                        size_t count, bool has_more);
     void (*on_acked)(struct hub_session *s, struct slice tag, int result);
+    /** It is to end: somebody with the right to say so wants it closed. @reason: for the client; may be empty. */
+    void (*on_kicked)(struct hub_session *s, struct slice reason);
+    /** Somebody looks at it: writes what the owner knows into the session's object. May be NULL. */
+    void (*on_look)(struct hub_session *s, struct json_writer *w);
+    /** Several messages at once; only on ports with hub_port_ops.run_done. */
+    void (*on_run)(struct hub_session *s, struct hub_run *run);
 };
 
 struct hub_port_ops {
     /** Releases the variants of a fan. */
     void (*fan_done)(void *userdata, struct hub_fan *fan);
+    /** The same of a run. NULL: the port's sinks get each message by itself. */
+    void (*run_done)(void *userdata, struct hub_run *run);
 };
 
 /** Bytes of a request's tag at most. */
@@ -105,8 +146,9 @@ struct hub_session {
     struct hub_subscription *subscriptions; /* port_internal.h */
     struct hub_client *client;              /* what the hub keeps of it; NULL: closed */
     uint32_t open_requests;
-    uint32_t rooms;
-    bool is_open;
+    uint32_t rooms : 30;
+    uint32_t is_open : 1;
+    uint32_t is_watching : 1; /* in a room whose times are added up */
 };
 
 /** Before hub_start(). Borrows @ops. Belongs to the hub, freed by hub_free(). Return: 0, -ENOMEM. */
@@ -121,8 +163,10 @@ void hub_port_each_session(struct hub_port *p, void (*fn)(struct hub_session *s,
 struct hub_session_info {
     struct slice user;   /* checked by name_check() */
     struct slice device; /* not set if none */
-    struct slice room;   /* joined at once; not set if none */
+    struct slice room;   /* joined at once, and takes its relays; not set if none */
     struct hub_since room_since, inbox_since, all_since;
+    uint64_t history; /* the last messages of the room that come with it, at most 200; if there is no room_since */
+    const struct hub_mirror *mirror; /* of the room; borrowed for the hub's life; NULL: none */
 };
 
 /**
@@ -143,8 +187,15 @@ struct slice hub_session_device(const struct hub_session *s);
  * room twice is fine: it is answered anew, without a catch-up. */
 int hub_session_join(struct hub_session *s, struct slice room, const struct hub_since *since,
                      struct slice tag) base_must_check;
+/** The same, and the last @history messages (at most 200) come in the answer. */
+int hub_session_join_recent(struct hub_session *s, struct slice room, uint64_t history,
+                            struct slice tag) base_must_check;
 /** At once. 0, HUB_E_NOT_JOINED. */
 int hub_session_leave(struct hub_session *s, struct slice room) base_must_check;
+/** Relays go to this room from now on, until it is left. 0, HUB_E_NOT_JOINED. */
+int hub_session_set_relay_room(struct hub_session *s, struct slice room) base_must_check;
+/** Not set if there is none; good until the room is left. */
+struct slice hub_session_relay_room(const struct hub_session *s);
 bool hub_session_is_joined(const struct hub_session *s, struct slice room);
 
 /** What is sent. */
@@ -154,13 +205,15 @@ struct hub_send {
     struct slice data;
     struct slice
         key; /* publish key; not set if none: the same key of the same sender in the same channel publishes once */
+    struct slice meta; /* a msgpack map for back ends only; not set if none */
+    const char *text;  /* the member of JSON data that people read, if the channel's section names none; may be NULL */
 };
 
 /** To a room it has joined. 0: on_sent will come (not for relay: nobody waits for that). HUB_E_NOT_JOINED,
- * HUB_E_TOO_LARGE, -ENOMEM. */
+ * HUB_E_TOO_LARGE, HUB_E_WORDS, -ENOMEM. */
 int hub_session_send(struct hub_session *s, struct slice room, const struct hub_send *send,
                      struct slice tag) base_must_check;
-/** To a user's inbox, wherever that user is. 0: on_sent will come. HUB_E_TOO_LARGE, -ENOMEM. */
+/** To a user's inbox, wherever that user is. 0: on_sent will come. HUB_E_TOO_LARGE, HUB_E_WORDS, -ENOMEM. */
 int hub_session_whisper(struct hub_session *s, struct slice user, const struct hub_send *send,
                         struct slice tag) base_must_check;
 /** Who is in a room: at most @limit names behind @after (not set: from the first). 0: on_online will come. -ENOMEM. */
@@ -170,6 +223,14 @@ int hub_session_online(struct hub_session *s, struct slice room, uint64_t limit,
  * 0: on_history will come. HUB_E_NOT_JOINED, -ENOMEM. */
 int hub_session_history(struct hub_session *s, struct slice room, uint64_t limit, const struct hub_since *before,
                         struct slice tag) base_must_check;
+/** @count likes (at least one) for a room it has joined: added up, told to the room as a total. 0: they will be
+ * counted; HUB_E_NOT_JOINED; HUB_E_TOO_LARGE: above limits.likes; -ENOMEM. */
+int hub_session_like(struct hub_session *s, struct slice room, uint64_t count) base_must_check;
+/** The client gave a sign of life: its time in watched rooms goes on. To be called at the first sign in each slot of
+ * HUB_SIGN_SLOT_MS, so that the busy cost no more than the silent; what is behind the last call counts when the session
+ * ends. */
+void hub_session_alive(struct hub_session *s);
+#define HUB_SIGN_SLOT_MS 5000
 /** This user's device has taken its inbox up to here; @epoch 0: of the inbox's present one. 0: on_acked will come.
  * -ENOMEM. */
 int hub_session_ack(struct hub_session *s, uint64_t epoch, uint64_t offset, struct slice tag) base_must_check;
@@ -190,6 +251,16 @@ int hub_port_publish(struct hub_port *p, struct slice channel, struct slice from
                      void (*done)(void *userdata, int result, const struct hub_published *published),
                      void *userdata) base_must_check;
 
+/**
+ * hub_port_archive() - a record for the archive that is no message of a channel: somebody liked something, was there
+ *
+ * Messages that this node accepts are archived without this. Of @record channel, from, content_type, data and meta (a
+ * msgpack map with whatever fields) are kept as they are, kind too; an id and a time are made if there are none. Copies
+ * everything. Nothing tells when it is kept; beyond amqp.archive_pending it is counted, logged and not kept. Return: 0;
+ * HUB_E_UNAVAILABLE: there is no archive (amqp.archive is off, or the node is alone); -ENOMEM.
+ */
+int hub_port_archive(struct hub_port *p, const struct message *record) base_must_check;
+
 /** Leases of all nodes, as the store has them; HUB_E_UNAVAILABLE with the store away. */
 int hub_port_nodes(struct hub_port *p,
                    void (*done)(void *userdata, int result, const struct store_lease *leases, size_t count),
@@ -198,10 +269,94 @@ int hub_port_nodes(struct hub_port *p,
 int hub_port_user(struct hub_port *p, struct slice user,
                   void (*done)(void *userdata, int result, const struct store_session *sessions, size_t count),
                   void *userdata) base_must_check;
+/** As much as a close frame takes. */
+#define HUB_KICK_REASON_MAX_BYTES 123
+
+/** What is asked of a channel's log: the newest before @at (not set: of all), or with @is_forwards the oldest after it.
+ */
+struct hub_history_read {
+    struct slice channel;
+    struct hub_since at;
+    uint64_t limit; /* 0: a default; at most 500 */
+    bool is_forwards;
+};
+
+struct hub_history {
+    struct message *const *messages; /* oldest first */
+    size_t count;
+    bool has_more;                    /* in the direction asked */
+    uint64_t last_epoch, last_offset; /* where the log ends; epoch 0: there is none */
+};
+
+/** A page of any channel's log. Copies @read. @done: 0, HUB_E_UNAVAILABLE, HUB_E_NO_LOG; @history is valid during the
+ * call. Return: 0, -ENOMEM. */
+int hub_port_history(struct hub_port *p, const struct hub_history_read *read,
+                     void (*done)(void *userdata, int result, const struct hub_history *history),
+                     void *userdata) base_must_check;
+
+/** Which sessions of a user: all, or those of a device, or one; @reason is for the client. */
+struct hub_kick_which {
+    struct slice user;
+    struct slice device, session, reason; /* not set: any */
+};
+
+/** What became of an order to another node. */
+enum hub_kick_outcome {
+    HUB_KICK_ASKED,     /* no answer yet; not of an answer */
+    HUB_KICK_DONE,      /* it has closed what it had */
+    HUB_KICK_CUT,       /* no answer in time: it is cut off from the broker */
+    HUB_KICK_NO_BROKER, /* not asked, or in vain: this node is cut off from the broker */
+    HUB_KICK_SILENT,    /* no answer in time */
+};
+
+struct hub_kick_node {
+    struct slice node;
+    uint64_t known; /* sessions there that the store knew of */
+    uint64_t closed;
+    enum hub_kick_outcome outcome;
+    bool is_cut;
+};
+
+struct hub_kicked {
+    uint64_t closed;                   /* in all */
+    const struct hub_kick_node *nodes; /* the other nodes that were concerned */
+    size_t node_count;
+};
+
+/**
+ * hub_port_kick() - close a user's sessions, on every node
+ *
+ * Copies everything. @done: 0; HUB_E_UNAVAILABLE: the store is away, so only this node's sessions were closed;
+ * HUB_E_BUSY; @kicked is valid during the call, whatever the result. Takes up to some two seconds. Return: 0, -ENOMEM.
+ */
+int hub_port_kick(struct hub_port *p, const struct hub_kick_which *which,
+                  void (*done)(void *userdata, int result, const struct hub_kicked *kicked),
+                  void *userdata) base_must_check;
+/**
+ * hub_port_look() - a user's sessions on this node, as they are right now
+ *
+ * @objects: JSON objects, separated by commas: "session", "device", "rooms" (at most 100, then "more_rooms"), and what
+ * the session's owner adds (on_look). Copies @user. @done: 0, HUB_E_UNAVAILABLE (the node ends), -ENOMEM; @objects is
+ * valid during the call. Return: 0, -ENOMEM.
+ */
+int hub_port_look(struct hub_port *p, struct slice user, void (*done)(void *userdata, int result, struct slice objects),
+                  void *userdata) base_must_check;
+/** How long users were in a room: @user, or (not set) a page of about @limit, without order, behind what a page gave as
+ * @next (@after not set: the first). */
+int hub_port_watch(struct hub_port *p, struct slice room, struct slice user, struct slice after, uint64_t limit,
+                   void (*done)(void *userdata, int result, const struct store_watched *watched, size_t count,
+                                struct slice next),
+                   void *userdata) base_must_check;
+/** The rooms of the cluster that somebody is in, as nodes have stated them: a page of about @limit (0: a default, at
+ * most 500), without order, behind what a page gave as @next (@after not set: the first). See struct store_rooms_read.
+ */
+int hub_port_rooms(struct hub_port *p, struct slice after, uint64_t limit,
+                   void (*done)(void *userdata, int result, const struct store_room_line *lines, size_t count,
+                                struct slice next),
+                   void *userdata) base_must_check;
 /** Who is in a room, as hub_session_online(). */
 int hub_port_room(struct hub_port *p, struct slice room, uint64_t limit, struct slice after,
-                  void (*done)(void *userdata, int result, uint64_t count, const struct slice *users, size_t user_count,
-                               struct slice next),
+                  void (*done)(void *userdata, int result, const struct hub_room_info *info),
                   void *userdata) base_must_check;
 
 #endif

@@ -4,7 +4,10 @@
  * The message was built by the port. Here is the way of channels without positions, and of relays: the answer follows
  * the broker's confirm. Messages of sequenced channels go by append.c.
  */
+#include "hub/append_internal.h"
+#include "hub/archive_internal.h"
 #include "hub/hub_internal.h"
+#include "hub/request_internal.h"
 
 void hub_publish_count(struct hub *h, int result)
 {
@@ -27,10 +30,21 @@ static void publish_answer(struct hub *h, struct hub_request *r, int bus_result)
         hub_request_answer(h, r, result);
 }
 
+static void on_archived(struct hub_archive_ticket *t)
+{
+    struct hub_request *r = container_of(t, struct hub_request, publish.ticket);
+
+    publish_answer(r->letter.hub, r, 0);
+}
+
 static void on_published(struct bus_publication *p, int result)
 {
     struct hub_request *r = container_of(p, struct hub_request, publish.publication);
 
+    r->publish.ticket = (struct hub_archive_ticket){.done = on_archived};
+    if (!result && r->kind == HUB_REQUEST_PUBLISH &&
+        hub_archive_keep(r->letter.hub, r->publish.message, &r->publish.ticket))
+        return;
     publish_answer(r->letter.hub, r, result);
 }
 

@@ -1,10 +1,11 @@
 /*
- * Questions to the store on behalf of a port: who is in a room, where a user is, which nodes live.
+ * Questions to the store on behalf of a port: which rooms there are, who is in one, where a user is, which nodes live.
  *
  * The store's answer is valid during its call only, so it is copied: one allocation for the array and its texts, which
  * goes with the request.
  */
-#include "hub/hub_internal.h"
+#include "hub/request_internal.h"
+#include "hub/room_internal.h"
 
 static struct hub *request_hub(const struct hub_request *r)
 {
@@ -14,30 +15,6 @@ static struct hub *request_hub(const struct hub_request *r)
 static int result_of(int store_result)
 {
     return store_result > 0 ? HUB_E_UNAVAILABLE : store_result;
-}
-
-static int name_compare(const void *a, const void *b)
-{
-    const struct slice *x = a, *y = b;
-    int order = memcmp(x->data, y->data, x->size < y->size ? x->size : y->size);
-
-    if (order)
-        return order;
-    return x->size < y->size ? -1 : x->size > y->size;
-}
-
-/** Sorts and drops doubles; returns how many are left. */
-static size_t names_unique(struct slice *names, size_t count)
-{
-    size_t kept = 0;
-
-    if (count)
-        qsort(names, count, sizeof(*names), name_compare);
-    for (size_t i = 0; i < count; i++) {
-        if (!kept || !slice_equal(names[kept - 1], names[i]))
-            names[kept++] = names[i];
-    }
-    return kept;
 }
 
 /** Copies @text to *@to and moves it behind. */
@@ -52,62 +29,76 @@ static struct slice text_put(char **to, struct slice text)
     return copy;
 }
 
-static int page_fill(struct hub_page *page, const struct slice *names, size_t count, struct slice after, uint64_t limit)
+/** The answer's arrays, then their texts, in one piece. */
+static int room_copy(struct hub_request *r, const struct store_room *room)
 {
-    size_t first = 0, bytes = 0, taken;
+    struct hub_room_info *info = &r->room.page.info;
+    size_t count = room->name_count < r->room.limit ? room->name_count : (size_t)r->room.limit, bytes = 0;
+    struct store_room_part *parts;
+    struct slice *names;
     char *texts;
 
-    if (slice_is_set(after)) {
-        while (first < count && name_compare(&names[first], &after) <= 0)
-            first++;
-    }
-    taken = count - first < limit ? count - first : (size_t)limit;
-    for (size_t i = 0; i < taken; i++)
-        bytes += names[first + i].size;
-    page->users = malloc(taken * sizeof(*page->users) + bytes + 1);
-    if (!page->users)
+    for (size_t i = 0; i < room->part_count; i++)
+        bytes += room->parts[i].node.size;
+    for (size_t i = 0; i < count; i++)
+        bytes += room->names[i].size;
+    r->room.page.memory = parts = malloc(room->part_count * sizeof(*parts) + count * sizeof(*names) + bytes + 1);
+    if (!parts)
         return -ENOMEM;
-    texts = (char *)(page->users + taken);
-    for (size_t i = 0; i < taken; i++)
-        page->users[i] = text_put(&texts, names[first + i]);
-    page->user_count = taken;
-    page->has_next = first + taken < count;
+    names = (struct slice *)(parts + room->part_count);
+    texts = (char *)(names + count);
+    for (size_t i = 0; i < room->part_count; i++) {
+        parts[i] = room->parts[i];
+        parts[i].node = text_put(&texts, room->parts[i].node);
+    }
+    for (size_t i = 0; i < count; i++)
+        names[i] = text_put(&texts, room->names[i]);
+    *info = (struct hub_room_info){
+        .users = room->users,
+        .connections = room->connections,
+        .likes = room->likes,
+        .parts = parts,
+        .part_count = room->part_count,
+        .names = names,
+        .name_count = count,
+        .next = count < room->name_count ? names[count - 1] : SLICE_NONE,
+    };
     return 0;
 }
 
-/** The parts of the others as the store has them, this node's own as it is now. */
-static int room_merge(struct hub *h, struct hub_request *r, const struct store_room_part *parts, size_t part_count)
-{
-    char storage[CHANNEL_MAX_BYTES];
-    struct hub_channel *c = hub_channel_find(h, channel_format(CHANNEL_KIND_ROOM, r->room.room, storage));
-    size_t roster = (size_t)h->config.roster_names, total = roster, count = 0;
-    base_cleanup(base_free_p)
-    struct slice *names = NULL;
-
-    for (size_t i = 0; i < part_count; i++)
-        total += parts[i].name_count;
-    names = malloc((total + 1) * sizeof(*names));
-    if (!names)
-        return -ENOMEM;
-    r->room.page.count = c ? hub_room_users(c->room, names, roster, &count) : 0;
-    for (size_t i = 0; i < part_count; i++) {
-        if (slice_equal_text(parts[i].node, h->identity.node))
-            continue;
-        r->room.page.count += parts[i].users;
-        for (size_t k = 0; k < parts[i].name_count; k++)
-            names[count++] = parts[i].names[k];
-    }
-    count = names_unique(names, count);
-    return page_fill(&r->room.page, names, count, r->room.after, r->room.limit);
-}
-
-static void on_room_read(struct store_room_read *read, int result, const struct store_room_part *parts, size_t count)
+static void on_room_read(struct store_room_read *read, int result, const struct store_room *room)
 {
     struct hub_request *r = container_of(read, struct hub_request, room.read);
 
     if (!result)
-        result = room_merge(request_hub(r), r, parts, count);
+        result = room_copy(r, room);
     hub_request_answer(request_hub(r), r, result_of(result));
+}
+
+static enum store_room_mode room_mode(const struct hub_channel_config *rule)
+{
+    if (rule->presence != HUB_PRESENCE_USERS)
+        return STORE_ROOM_CONNECTIONS;
+    return rule->has_roster ? STORE_ROOM_ROSTER : STORE_ROOM_USERS;
+}
+
+/** One name more than the page has tells whether there is another page. */
+static void room_ask(struct hub *h, struct hub_request *r)
+{
+    char storage[CHANNEL_MAX_BYTES];
+    struct slice channel = channel_format(CHANNEL_KIND_ROOM, r->room.room, storage);
+    struct hub_channel *c = hub_channel_find(h, channel);
+
+    if (c && c->room)
+        hub_room_state_now(h, c->room);
+    r->room.read = (struct store_room_read){
+        .room = r->room.room,
+        .mode = room_mode(c ? c->rule : hub_rule_find(h, channel)),
+        .limit = (size_t)r->room.limit + 1,
+        .after = r->room.after,
+        .done = on_room_read,
+    };
+    store_room_read(h->store, &r->room.read);
 }
 
 static int sessions_copy(struct hub_request *r, const struct store_session *sessions, size_t count)
@@ -140,6 +131,65 @@ static void on_user_read(struct store_user_read *read, int result, const struct 
 
     if (!result)
         result = sessions_copy(r, sessions, count);
+    hub_request_answer(request_hub(r), r, result_of(result));
+}
+
+static int watched_copy(struct hub_request *r, const struct store_watched *watched, size_t count, struct slice next)
+{
+    size_t bytes = next.size;
+    char *texts;
+
+    for (size_t i = 0; i < count; i++)
+        bytes += watched[i].user.size;
+    r->watch.watched = malloc(count * sizeof(*watched) + bytes + 1);
+    if (!r->watch.watched)
+        return -ENOMEM;
+    texts = (char *)(r->watch.watched + count);
+    for (size_t i = 0; i < count; i++)
+        r->watch.watched[i] =
+            (struct store_watched){.user = text_put(&texts, watched[i].user), .seconds = watched[i].seconds};
+    r->watch.count = count;
+    r->watch.next = text_put(&texts, next);
+    return 0;
+}
+
+static void on_watch_read(struct store_watch_read *read, int result, const struct store_watched *watched, size_t count,
+                          struct slice next)
+{
+    struct hub_request *r = container_of(read, struct hub_request, watch.read);
+
+    if (!result)
+        result = watched_copy(r, watched, count, next);
+    hub_request_answer(request_hub(r), r, result_of(result));
+}
+
+static int lines_copy(struct hub_request *r, const struct store_room_line *lines, size_t count, struct slice next)
+{
+    size_t bytes = next.size;
+    char *texts;
+
+    for (size_t i = 0; i < count; i++)
+        bytes += lines[i].room.size;
+    r->rooms.lines = malloc(count * sizeof(*lines) + bytes + 1);
+    if (!r->rooms.lines)
+        return -ENOMEM;
+    texts = (char *)(r->rooms.lines + count);
+    for (size_t i = 0; i < count; i++) {
+        r->rooms.lines[i] = lines[i];
+        r->rooms.lines[i].room = text_put(&texts, lines[i].room);
+    }
+    r->rooms.count = count;
+    r->rooms.next = text_put(&texts, next);
+    return 0;
+}
+
+static void on_rooms_read(struct store_rooms_read *read, int result, const struct store_room_line *lines, size_t count,
+                          struct slice next)
+{
+    struct hub_request *r = container_of(read, struct hub_request, rooms.read);
+
+    if (!result)
+        result = lines_copy(r, lines, count, next);
     hub_request_answer(request_hub(r), r, result_of(result));
 }
 
@@ -190,8 +240,13 @@ void hub_query_handle(struct hub *h, struct hub_request *r)
         return;
     }
     if (r->kind == HUB_REQUEST_ROOM) {
-        r->room.read = (struct store_room_read){.room = r->room.room, .with_names = true, .done = on_room_read};
-        store_room_read(h->store, &r->room.read);
+        room_ask(h, r);
+    } else if (r->kind == HUB_REQUEST_WATCH) {
+        r->watch.read.done = on_watch_read;
+        store_watch_read(h->store, &r->watch.read);
+    } else if (r->kind == HUB_REQUEST_ROOMS) {
+        r->rooms.read.done = on_rooms_read;
+        store_rooms_read(h->store, &r->rooms.read);
     } else if (r->kind == HUB_REQUEST_USER) {
         r->user.read = (struct store_user_read){.user = slice_from(r->text), .done = on_user_read};
         store_user_read(h->store, &r->user.read);

@@ -14,13 +14,6 @@
  */
 #include "hub/sequence_internal.h"
 
-static int position_compare(struct store_position a, struct store_position b)
-{
-    if (a.epoch != b.epoch)
-        return a.epoch < b.epoch ? -1 : 1;
-    return a.offset < b.offset ? -1 : a.offset > b.offset;
-}
-
 static struct store_position position_of(const struct message *m)
 {
     return (struct store_position){.epoch = m->epoch, .offset = m->offset};
@@ -41,7 +34,7 @@ static void deliver_in_place(struct hub *h, struct hub_sequence *s, struct messa
         return;
     assert(m->epoch == s->last.epoch && m->offset == s->last.offset);
     fan(h, s, m);
-    hub_ring_add(&s->ring, m);
+    hub_ring_add(&h->slab, &s->ring, m, loop_now_ms(h->loop));
 }
 
 /** Out of its place: the listeners get it without a position, unless they have had it. */
@@ -62,8 +55,20 @@ static void deliver_apart(struct hub *h, struct hub_sequence *s, struct message 
     }
     hub_count(h, HUB_METRIC_SEQUENCE_APART, 1);
     fan(h, s, apart);
-    hub_ring_add(&s->ring, apart);
+    hub_ring_add(&h->slab, &s->ring, apart, loop_now_ms(h->loop));
     message_unref(apart);
+}
+
+/** A store that came back empty resets every channel: the log names one of them a period, and how many others. */
+static void log_reset(struct hub *h, const struct hub_sequence *s)
+{
+    uint64_t suppressed;
+
+    if (log_limit_pass(&h->reset_limit, loop_now_ms(h->loop), &suppressed))
+        log_event(LOG_WARNING, "messages of a channel are gone, and its listeners are told",
+                  LOG_SLICE("channel", slice_make(s->channel->name, s->channel->name_size)),
+                  LOG_UINT("epoch", s->last.epoch), LOG_UINT("offset", s->last.offset),
+                  LOG_UINT("suppressed", suppressed));
 }
 
 /** Tells the listeners that what lies between what they had and what comes next is gone. */
@@ -78,6 +83,7 @@ static void tell_reset(struct hub *h, struct hub_sequence *s)
     struct message *m = message_copy(&fields);
 
     hub_count(h, HUB_METRIC_SEQUENCE_RESETS, 1);
+    log_reset(h, s);
     if (!m) {
         hub_note_out_of_memory(h, "a reset");
         return;
@@ -194,7 +200,7 @@ static int held_insert(struct hub_sequence *s, struct message *m)
     struct hub_held *held;
 
     while (before->previous != head) {
-        int order = position_compare(position_of(held_of(before->previous)->message), position_of(m));
+        int order = hub_position_compare(position_of(held_of(before->previous)->message), position_of(m));
 
         if (order == 0)
             return 0;
@@ -223,7 +229,7 @@ static void hold(struct hub *h, struct hub_sequence *s, struct message *m)
         s->early = early_new();
     if (!s->early || held_insert(s, m) < 0) {
         held_settle(s);
-        s->is_behind = true;
+        s->is_behind = s->is_short = true;
         hub_note_out_of_memory(h, "a message that came early");
         return;
     }
@@ -231,7 +237,7 @@ static void hold(struct hub *h, struct hub_sequence *s, struct message *m)
         hub_count(h, HUB_METRIC_SEQUENCE_HELD, 1);
     while (s->early->count > HUB_HELD_MAX || (s->early->bytes > HUB_HELD_BYTES_MAX && s->early->count > 1)) {
         message_unref(held_take(s, held_of(s->early->held.previous)));
-        s->is_behind = true;
+        s->is_behind = s->is_short = true;
     }
 }
 
@@ -366,8 +372,8 @@ static void deliver_beyond_end(struct hub *h, struct hub_sequence *s, struct sto
     held_settle(s);
 }
 
-/** The log is in a later life than this sequence was. */
-static void enter_epoch(struct hub *h, struct hub_sequence *s, uint64_t epoch, struct store_position first)
+/** The log goes on in a later epoch, and has no more of this one. */
+static void enter_epoch(struct hub *h, struct hub_sequence *s, uint64_t epoch)
 {
     struct store_position ended = s->last;
     struct hub_past *past;
@@ -380,31 +386,24 @@ static void enter_epoch(struct hub *h, struct hub_sequence *s, uint64_t epoch, s
     if (past)
         past->earlier[past->earlier_count++] = ended;
     s->last = (struct store_position){.epoch = epoch};
-    /* With no message in the old one, or with the store there all the time, nothing can have been lost with it. */
-    if (s->is_suspect && ended.offset > 0)
+    /* With the store there all the time nothing was lost with the old one. */
+    if (s->is_suspect)
         tell_reset(h, s);
-    if (first.epoch == epoch)
-        skip_to(h, s, first.offset);
     s->is_suspect = false;
 }
 
-/** Of what came before the read was sent, nothing is left open: the log has spoken. */
-static void settle_held(struct hub *h, struct hub_sequence *s)
+/** Of what of this epoch came before the read was sent, nothing is left open: the log has spoken. */
+static void settle_epoch(struct hub *h, struct hub_sequence *s)
 {
+    drain(h, s);
     if (!s->early)
         return;
     list_for_each_safe (it, &s->early->held) {
         struct hub_held *held = held_of(it);
         struct message *m = held->message;
 
-        if (held->reads >= s->reads)
+        if (held->reads >= s->reads || m->epoch != s->last.epoch)
             continue;
-        if (m->epoch != s->last.epoch) {
-            m = held_take(s, held);
-            deliver_apart(h, s, m);
-            message_unref(m);
-            continue;
-        }
         if (m->offset > s->last.offset + 1)
             give_up(h, s, m->offset - 1);
         m = held_take(s, held);
@@ -413,37 +412,94 @@ static void settle_held(struct hub *h, struct hub_sequence *s)
         message_unref(m);
     }
     held_settle(s);
+    drain(h, s);
+}
+
+/**
+ * What the log has nothing of belongs to another life of it. To one before this node's first position: then all who
+ * listen have had it, or were told that it is gone. Else to one that was lost again: they have not.
+ */
+static void settle_others(struct hub *h, struct hub_sequence *s)
+{
+    if (!s->early)
+        return;
+    list_for_each_safe (it, &s->early->held) {
+        struct message *m = held_of(it)->message;
+
+        if (held_of(it)->reads >= s->reads || m->epoch == s->last.epoch)
+            continue;
+        m = held_take(s, held_of(it));
+        if (m->epoch < s->began)
+            hub_count(h, HUB_METRIC_SEQUENCE_OLD, 1);
+        else
+            deliver_apart(h, s, m);
+        message_unref(m);
+    }
+    held_settle(s);
+}
+
+static void take_record(struct hub *h, struct hub_sequence *s, const struct hub_record *record, bool has_more)
+{
+    struct store_position at = record->position;
+
+    if (at.epoch > s->last.epoch) {
+        if (!has_more)
+            settle_epoch(h, s);
+        enter_epoch(h, s, at.epoch);
+    }
+    if (at.epoch != s->last.epoch || at.offset <= s->last.offset)
+        return;
+    skip_to(h, s, at.offset);
+    if (at.offset <= s->last.offset)
+        return;
+    hub_count(h, HUB_METRIC_SEQUENCE_REPAIRED, 1);
+    deliver_in_place(h, s, record->message);
 }
 
 void hub_sequence_take_log(struct hub *h, struct hub_sequence *s, struct store_position last,
-                           struct store_position first, const struct hub_record *records, size_t count)
+                           const struct hub_record *records, size_t count)
 {
-    if (last.epoch > s->last.epoch)
-        enter_epoch(h, s, last.epoch, first);
-    else if (last.epoch == s->last.epoch && last.offset >= s->last.offset)
-        s->is_suspect = false;
-    for (size_t i = 0; i < count; i++) {
-        if (records[i].position.epoch != s->last.epoch || records[i].position.offset <= s->last.offset)
-            continue;
-        skip_to(h, s, records[i].position.offset);
-        if (records[i].position.offset <= s->last.offset)
-            continue;
-        hub_count(h, HUB_METRIC_SEQUENCE_REPAIRED, 1);
-        deliver_in_place(h, s, records[i].message);
+    bool has_more = count > 0 && hub_position_compare(records[count - 1].position, last) < 0;
+
+    for (size_t i = 0; i < count; i++)
+        take_record(h, s, &records[i], has_more);
+    drain(h, s);
+    /* A page that ends before the log does may still end behind what this channel has. */
+    has_more = has_more && hub_position_compare(s->last, last) < 0;
+    if (!has_more) {
+        settle_epoch(h, s);
+        settle_others(h, s);
     }
-    s->is_behind = count > 0 && last.epoch == s->last.epoch && last.offset > s->last.offset;
-    drain(h, s);
-    if (!s->is_behind)
-        settle_held(h, s);
-    drain(h, s);
+    s->is_behind = has_more || s->is_short;
     /* What came while the log was read waits for its stragglers like anything else. */
     if (!hub_sequence_holds_nothing(s))
         straggler_arm(h, s);
 }
 
-void hub_sequence_begin(struct hub *h, struct hub_sequence *s, struct store_position position)
+void hub_sequence_fill_ring(struct hub *h, struct hub_sequence *s, const struct hub_record *records, size_t count)
+{
+    uint64_t oldest = hub_ring_oldest(s->ring, s->last.epoch, s->last.offset);
+
+    /* Nothing else may be in it: what is without position, or of an earlier epoch, came before. */
+    if (hub_ring_count(s->ring) != s->last.offset + 1 - oldest)
+        return;
+    for (size_t i = count; i-- > 0 && records[i].position.epoch == s->last.epoch;) {
+        uint64_t offset = records[i].position.offset;
+
+        if (offset >= oldest)
+            continue;
+        if (offset + 1 != oldest || !records[i].message ||
+            !hub_ring_add_before(&h->slab, &s->ring, records[i].message, loop_now_ms(h->loop)))
+            return;
+        oldest--;
+    }
+}
+
+void hub_sequence_begin(struct hub *h, struct hub_sequence *s, struct store_position position, bool has_rest)
 {
     s->last = position;
+    s->began = s->is_blind ? 0 : position.epoch;
+    s->has_rest = has_rest;
     if (s->is_blind && !hub_sequence_holds_nothing(s)) {
         const struct message *m = held_of(s->early->held.next)->message;
 
@@ -456,16 +512,16 @@ void hub_sequence_begin(struct hub *h, struct hub_sequence *s, struct store_posi
     s->status = HUB_SEQUENCE_LIVE;
     s->is_blind = s->is_suspect = false;
     drain(h, s);
+    hub_join_resume(h, s, false);
     if (s->is_behind || !hub_sequence_holds_nothing(s))
         hub_log_want(h, s);
-    hub_join_resume(h, s, false);
 }
 
 /* ---- life ---- */
 
 int hub_sequence_new(struct hub *h, struct hub_channel *c)
 {
-    struct hub_sequence *s = calloc(1, sizeof(*s));
+    struct hub_sequence *s = slab_calloc(&h->slab, sizeof(*s));
 
     if (!s)
         return -ENOMEM;
@@ -479,17 +535,17 @@ int hub_sequence_new(struct hub *h, struct hub_channel *c)
     return 0;
 }
 
-struct hub_sequence *hub_sequence_free(struct hub *h base_unused, struct hub_sequence *s)
+struct hub_sequence *hub_sequence_free(struct hub *h, struct hub_sequence *s)
 {
     if (!s)
         return NULL;
     assert(!s->reading && list_is_empty(&s->joins));
     held_drop_all(s);
-    s->ring = hub_ring_free(s->ring);
+    s->ring = hub_ring_free(&h->slab, s->ring);
     list_remove(&s->link);
     list_remove(&s->due_link);
     free(s->past);
-    free(s);
+    slab_free(&h->slab, s, sizeof(*s));
     return NULL;
 }
 
@@ -499,15 +555,24 @@ void hub_sequence_idle(struct hub *h, struct hub_sequence *s)
         s->status == HUB_SEQUENCE_LIVE || (s->status == HUB_SEQUENCE_POSITIONING && !list_is_linked(&s->due_link));
 
     held_drop_all(s);
-    s->ring = hub_ring_free(s->ring);
+    s->ring = hub_ring_free(&h->slab, s->ring);
     list_remove(&s->due_link);
     free(s->past);
     s->past = NULL;
-    s->is_blind = s->is_behind = s->is_suspect = false;
+    s->is_blind = s->is_behind = s->is_short = s->is_suspect = s->has_rest = false;
     s->status = HUB_SEQUENCE_UNKNOWN;
     s->generation++;
     if (was_asked && !h->is_stopped)
         hub_interest_end(h, s);
+}
+
+void hub_sequence_suspect_all(struct hub *h)
+{
+    list_for_each (it, &h->sequences) {
+        struct hub_sequence *s = container_of(it, struct hub_sequence, link);
+
+        s->is_suspect = s->status == HUB_SEQUENCE_LIVE;
+    }
 }
 
 void hub_sequence_start(struct hub *h)
@@ -523,7 +588,7 @@ void hub_sequence_stop(struct hub *h)
 
         hub_join_resume(h, s, true);
         held_drop_all(s);
-        s->ring = hub_ring_free(s->ring);
+        s->ring = hub_ring_free(&h->slab, s->ring);
         list_remove(&s->due_link);
         s->status = HUB_SEQUENCE_UNKNOWN;
     }

@@ -2,14 +2,14 @@
 #define HUB_SEQUENCE_INTERNAL_H
 
 #include "hub/hub_internal.h"
+#include "hub/join_internal.h"
+#include "hub/ring_internal.h"
 
 /*
  * Sequenced channels, the inside. All of it is the hub thread's.
  */
 
-/** What a channel keeps of its newest messages, and of those that came too early. */
-#define HUB_RING_MAX 64
-#define HUB_RING_BYTES_MAX (256u * 1024u)
+/** What a channel keeps of messages that came too early. */
 #define HUB_HELD_MAX 256
 #define HUB_HELD_BYTES_MAX (1024u * 1024u)
 #define HUB_GIVEN_UP_MAX 8
@@ -27,33 +27,6 @@ enum hub_sequence_status {
     HUB_SEQUENCE_POSITIONING, /* interest is being stated: the store's answer */
     HUB_SEQUENCE_LIVE,        /* @last is known: the last listener's leave */
 };
-
-/**
- * struct hub_ring - the newest messages delivered, in order; those without a position are known by their id only
- *
- * Made by the first message; NULL is an empty one.
- */
-struct hub_ring {
-    uint32_t first, count;
-    size_t bytes;
-    struct message *items[HUB_RING_MAX]; /* a circle */
-};
-
-static inline uint32_t hub_ring_count(const struct hub_ring *r)
-{
-    return r ? r->count : 0;
-}
-
-/** Accepts NULL, returns NULL. */
-struct hub_ring *hub_ring_free(struct hub_ring *r);
-/** Without memory the ring is a message shorter. */
-void hub_ring_add(struct hub_ring **r, struct message *m);
-bool hub_ring_has_id(const struct hub_ring *r, struct slice id);
-/** Whether it has all of @after + 1 … @last of one epoch. */
-bool hub_ring_covers(const struct hub_ring *r, uint64_t epoch, uint64_t after, uint64_t last);
-/** The offset of the oldest message from which on all up to @last are there; @last + 1 if @last is not. */
-uint64_t hub_ring_oldest(const struct hub_ring *r, uint64_t epoch, uint64_t last);
-struct message *hub_ring_at(const struct hub_ring *r, uint32_t index);
 
 /** struct hub_held - a message that cannot be delivered yet */
 struct hub_held {
@@ -99,6 +72,7 @@ struct hub_sequence {
     struct list due_link;
     struct list joins; /* struct hub_join that wait for a position or a read */
     struct store_position last;
+    uint64_t began;        /* the epoch of the first position here; 0: there may be listeners who had none */
     struct hub_ring *ring; /* NULL: empty, likewise below */
     struct hub_early *early;
     struct hub_past *past;
@@ -106,10 +80,13 @@ struct hub_sequence {
     uint32_t generation;         /* counts how often it became UNKNOWN: answers of before are void */
     uint32_t reads;              /* sent */
     uint32_t sweep_round;
-    uint8_t status;      /* enum hub_sequence_status */
-    bool is_blind : 1;   /* there may be listeners who began without a position */
-    bool is_behind : 1;  /* the log is known to have more */
-    bool is_suspect : 1; /* the store came back, and it is not known that it still has this epoch */
+    uint8_t status;       /* enum hub_sequence_status */
+    bool is_blind : 1;    /* there may be listeners who began without a position */
+    bool is_behind : 1;   /* the log is known to have more */
+    bool is_resuming : 1; /* reads wait until all joins were looked at */
+    bool is_short : 1;    /* something of what was held was dropped while the log was read */
+    bool is_suspect : 1;  /* the store has another life than when this epoch was entered: entries of it may be gone */
+    bool has_rest : 1;    /* the log has entries of epochs before the first position here */
 };
 
 /* ---- sequence.c ---- */
@@ -120,16 +97,20 @@ struct hub_sequence *hub_sequence_free(struct hub *h, struct hub_sequence *s);
 void hub_sequence_idle(struct hub *h, struct hub_sequence *s);
 /** A message with a position, by whatever way. Borrows @m. */
 void hub_sequence_feed(struct hub *h, struct hub_sequence *s, struct message *m);
-/** The interest is stated; the log stood at @position at that moment. */
-void hub_sequence_begin(struct hub *h, struct hub_sequence *s, struct store_position position);
+/** The interest is stated; the log stood at @position at that moment, perhaps behind a rest of earlier epochs. */
+void hub_sequence_begin(struct hub *h, struct hub_sequence *s, struct store_position position, bool has_rest);
+/** The store has another life: what is missed from now on may have been lost with the old one. */
+void hub_sequence_suspect_all(struct hub *h);
 /** A record, opened; @message is NULL if it cannot be read: its offset is passed over. */
 struct hub_record {
     struct store_position position;
     struct message *message;
 };
-/** What the log has past an earlier position, in order. @last, @first: as store_log_read tells. */
+/** A page: what the log has past some position, not past @s->last, in order. @last: where the log ends. */
 void hub_sequence_take_log(struct hub *h, struct hub_sequence *s, struct store_position last,
-                           struct store_position first, const struct hub_record *records, size_t count);
+                           const struct hub_record *records, size_t count);
+/** What was read for those who join serves those who come after them, too. */
+void hub_sequence_fill_ring(struct hub *h, struct hub_sequence *s, const struct hub_record *records, size_t count);
 void hub_sequence_start(struct hub *h);
 void hub_sequence_stop(struct hub *h);
 
@@ -137,6 +118,14 @@ void hub_sequence_stop(struct hub *h);
 static inline bool hub_sequence_holds_nothing(const struct hub_sequence *s)
 {
     return !s->early;
+}
+
+/** By epoch, then offset: as the log's order is. */
+static inline int hub_position_compare(struct store_position a, struct store_position b)
+{
+    if (a.epoch != b.epoch)
+        return a.epoch < b.epoch ? -1 : 1;
+    return a.offset < b.offset ? -1 : a.offset > b.offset;
 }
 
 /* ---- log_reader.c ---- */
@@ -150,24 +139,19 @@ int hub_record_open(struct hub *h, const struct store_record *record, struct mes
 /** The bytes that are kept of a message. */
 void hub_record_write(const struct message *m, struct buffer *out);
 
-/* ---- join.c ---- */
-
-/** Answers @r as soon as all its channels' catch-ups are whole; takes the request. */
-void hub_join_begin(struct hub *h, struct hub_request *r);
-/** The channel got its position, or its log was read, or (@has_failed) neither could be had. */
-void hub_join_resume(struct hub *h, struct hub_sequence *s, bool has_failed);
-/** Hands those who wait what was read past @after. */
-void hub_join_take_log(struct hub_sequence *s, struct store_position after, const struct hub_record *records,
-                       size_t count);
-/** The smallest position in this epoch that somebody waits behind. */
-struct store_position hub_join_oldest(const struct hub_sequence *s);
-
 /* ---- interest.c ---- */
 
 /** Has the position asked for, at the end of this turn. */
 void hub_interest_want(struct hub *h, struct hub_sequence *s);
+/** Asks for all that is wanted, now: before a message is sent, so that who joined a moment ago hears it. */
 void hub_interest_run(struct hub *h);
+/** The end of a turn: the same, at the earliest hub.interest_gather after the last time. */
+void hub_interest_pace(struct hub *h);
 void hub_interest_end(struct hub *h, struct hub_sequence *s);
+/** Sends the ends that are being gathered. */
+void hub_interest_flush(struct hub *h);
+void hub_interest_start(struct hub *h);
+void hub_interest_stop(struct hub *h);
 /** The store came back, or it is time: all interest is stated again; with @then_sweep, then the sweep. */
 void hub_interest_restate(struct hub *h, bool then_sweep);
 
@@ -179,5 +163,15 @@ void hub_sweep_stop(struct hub *h);
 void hub_sweep_now(struct hub *h);
 /** Some node's being cut has changed. */
 void hub_sweep_pace(struct hub *h);
+/** At the latest in @delay_ms. */
+void hub_sweep_soon(struct hub *h, uint64_t delay_ms);
+
+/* ---- call.c ---- */
+
+/** Has the other nodes sweep, if this one has left something to them (hub->has_left) and has a broker now. */
+void hub_call_others(struct hub *h);
+/** Whether it is the channel of calls. */
+bool hub_call_is(struct slice channel);
+void hub_call_heard(struct hub *h, const struct message *m);
 
 #endif

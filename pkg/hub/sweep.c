@@ -2,11 +2,16 @@
  * The sweep: what lies in the logs past where the channels stand here, group by group, a question at a time. It is the
  * repair for everything that a broker can do to a node.
  */
+#include "hub/lease_internal.h"
 #include "hub/sequence_internal.h"
+
+#include "base/machine.h"
 
 #define SWEEP_INTERVAL_MS 10000
 #define SWEEP_INTERVAL_CUT_MS 1000
 #define SWEEP_RECORDS 100
+/** Of messages that went from quiet channels, before the heap is trimmed. */
+#define TRIM_BYTES_MIN (1024u * 1024u)
 
 struct hub_sweep {
     struct store_sweep request;
@@ -75,11 +80,23 @@ static void sweep_fill(struct hub *h, struct hub_sweep *sweep)
             continue;
         if (s->is_behind || !hub_sequence_holds_nothing(s))
             hub_log_want(h, s);
+        /* What the log has, need not be here as well; but as long as the store is away nobody could read it there. */
+        if (h->may_state)
+            h->settled_bytes += hub_ring_settle(&h->slab, &s->ring, loop_now_ms(h->loop));
         hub_channel_hold(c);
         sweep->targets[sweep->count] = c;
         sweep->channels[sweep->count++] =
             (struct store_sweep_channel){.channel = slice_make(c->name, c->name_size), .after = s->last};
     }
+}
+
+/** What lay between things that stay does not go back to the kernel by itself. */
+static void trim(struct hub *h)
+{
+    if (h->settled_bytes < TRIM_BYTES_MIN)
+        return;
+    h->settled_bytes = 0;
+    machine_trim_memory();
 }
 
 static void sweep_next(struct hub *h)
@@ -100,6 +117,7 @@ static void sweep_next(struct hub *h)
     }
     if (!sweep->count) {
         free(sweep);
+        trim(h);
         return;
     }
     sweep->request = (struct store_sweep){
@@ -128,7 +146,9 @@ static void on_sweep_timer(void *userdata)
 {
     struct hub *h = userdata;
 
+    h->is_sweep_near = false;
     hub_sweep_now(h);
+    hub_call_others(h);
     loop_timer_start(&h->sweep_timer, hub_is_any_cut(h) ? SWEEP_INTERVAL_CUT_MS : SWEEP_INTERVAL_MS);
 }
 
@@ -138,10 +158,19 @@ void hub_sweep_pace(struct hub *h)
         loop_timer_start(&h->sweep_timer, 0);
 }
 
+void hub_sweep_soon(struct hub *h, uint64_t delay_ms)
+{
+    if (h->is_sweep_near || h->is_stopped)
+        return;
+    h->is_sweep_near = true;
+    loop_timer_start(&h->sweep_timer, delay_ms);
+}
+
 void hub_sweep_start(struct hub *h)
 {
     loop_timer_init(&h->sweep_timer, h->loop, on_sweep_timer, h);
-    loop_timer_start(&h->sweep_timer, SWEEP_INTERVAL_MS);
+    /* Without a broker until it says otherwise, which it may never do. */
+    loop_timer_start(&h->sweep_timer, SWEEP_INTERVAL_CUT_MS);
 }
 
 void hub_sweep_stop(struct hub *h)

@@ -41,8 +41,10 @@ static void io_on_ready(evutil_socket_t fd, short what base_unused, void *userda
         struct loop_io *io = ready->data.ptr;
         unsigned events = io ? io_events(ready->events, io->wanted) : 0;
 
-        if (events)
-            io->run(io->userdata, events); /* may have freed io */
+        if (events) {
+            io->run(io, events); /* may have freed io */
+            loop_ring_soon(l);
+        }
     }
     l->ready_at = l->ready_count = 0;
 }
@@ -64,9 +66,9 @@ void loop_io_close(struct loop *l)
         close(l->io_fd);
 }
 
-void loop_io_init(struct loop_io *io, struct loop *l, int fd, loop_io_fn *run, void *userdata)
+void loop_io_init(struct loop_io *io, struct loop *l, int fd, loop_io_fn *run)
 {
-    *io = (struct loop_io){.loop = l, .run = run, .userdata = userdata, .fd = fd};
+    *io = (struct loop_io){.loop = l, .run = run, .fd = fd};
 }
 
 static void io_strike_out(struct loop_io *io)
@@ -91,7 +93,7 @@ int loop_io_want(struct loop_io *io, unsigned events)
         io_strike_out(io);
     if (epoll_ctl(io->loop->io_fd, operation, io->fd, &event) < 0 && events)
         return -errno;
-    io->wanted = events;
+    io->wanted = (uint8_t)events;
     return 0;
 }
 

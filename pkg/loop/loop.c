@@ -2,8 +2,11 @@
  * A loop is one libevent base without locks, an eventfd that other threads ring, one timerfd (the alarm) for all
  * timers, and one epoll instance for all watched descriptors (io.c).
  *
- * A turn is one event_base_loop(EVLOOP_ONCE) and then the deferred list until it is empty. Because every turn ends so,
- * nothing is deferred while the loop waits.
+ * A turn is one event_base_loop(EVLOOP_ONCE), which looks once for what is ready, and then the deferred list until it
+ * is empty. Because every turn ends so, nothing is deferred while the loop waits. Other loops that were written to are
+ * rung before the deferred work, which may take long, and after it.
+ *
+ * The eventfd and the timerfd are edge-triggered and never read: each write and each new time is an edge.
  *
  * The alarm is a timerfd and no libevent timer: starting a timer then needs no memory and cannot fail, and it is exact,
  * while libevent's clock is a coarse one that may be some milliseconds behind.
@@ -29,33 +32,31 @@ void loop_wake(struct loop *l)
         ;
 }
 
-static void loop_drain(int fd)
+static void loop_on_wake(evutil_socket_t fd base_unused, short what base_unused, void *userdata)
 {
-    uint64_t count;
-
-    while (read(fd, &count, sizeof(count)) < 0 && errno == EINTR)
-        ;
-}
-
-/* The eventfd is read before the mailbox is taken: what is posted in between is taken too, and costs at most an idle
- * wake-up. */
-static void loop_on_wake(evutil_socket_t fd, short what base_unused, void *userdata)
-{
-    loop_drain(fd);
     loop_mailbox_run(userdata);
 }
 
-static void loop_on_alarm(evutil_socket_t fd, short what base_unused, void *userdata)
+/** @set_us: for when the alarm is still set. */
+static void loop_alarm_run(struct loop *l, uint64_t set_us)
 {
-    struct loop *l = userdata;
     uint64_t timers_us, wheel_us;
 
-    loop_drain(fd);
+    l->is_alarm_due = false;
     l->alarm_us = 0;
-    wheel_us = loop_wheel_run(l);
-    timers_us = loop_timers_run(l);
-    l->alarm_us = LOOP_ALARM_NEVER;
-    loop_alarm_set(l, wheel_us < timers_us ? wheel_us : timers_us);
+    loop_wheel_run(l);
+    loop_timers_run(l);
+    /* Looked at when both have run, since either's callbacks start what is the other's. */
+    wheel_us = loop_wheel_next_us(l);
+    timers_us = loop_timers_next_us(l);
+    l->alarm_us = set_us;
+    if (!l->is_alarm_due)
+        loop_alarm_set(l, wheel_us < timers_us ? wheel_us : timers_us);
+}
+
+static void loop_on_alarm(evutil_socket_t fd base_unused, short what base_unused, void *userdata)
+{
+    loop_alarm_run(userdata, LOOP_ALARM_NEVER);
 }
 
 void loop_alarm_set(struct loop *l, uint64_t due_us)
@@ -73,7 +74,7 @@ void loop_alarm_set(struct loop *l, uint64_t due_us)
 /** Opens a descriptor's event; on failure the descriptor is still the caller's. */
 static int loop_watch(struct loop *l, struct event *event, int fd, event_callback_fn run)
 {
-    event_assign(event, l->base, fd, EV_READ | EV_PERSIST, run, l);
+    event_assign(event, l->base, fd, EV_READ | EV_PERSIST | EV_ET, run, l);
     return event_add(event, NULL) < 0 ? -ENOMEM : 0;
 }
 
@@ -132,6 +133,7 @@ int loop_new(const char *name, struct loop **ret_loop)
     l->wake_fd = l->alarm_fd = l->io_fd = -1;
     l->alarm_us = LOOP_ALARM_NEVER;
     list_init(&l->deferred);
+    list_init(&l->deferred_next);
     loop_wheel_init(&l->wheel);
     memcpy(l->name, name, strlen(name) + 1);
     atomic_init(&l->owner, pthread_self());
@@ -142,6 +144,15 @@ int loop_new(const char *name, struct loop **ret_loop)
     }
     *ret_loop = l;
     return 0;
+}
+
+/** What was left for the next turn: this is it. */
+static void loop_take_next(struct loop *l)
+{
+    for (struct list *it; (it = list_pop(&l->deferred_next));) {
+        container_of(it, struct loop_deferred, link)->is_next = false;
+        list_append(&l->deferred, it);
+    }
 }
 
 static void loop_run_deferred(struct loop *l)
@@ -158,6 +169,7 @@ struct loop *loop_free(struct loop *l)
     if (!l)
         return NULL;
     assert(!l->started && loop_is_current(l));
+    loop_take_next(l);
     do {
         loop_run_deferred(l);
     } while (loop_mailbox_run(l));
@@ -166,17 +178,39 @@ struct loop *loop_free(struct loop *l)
     return NULL;
 }
 
+/** Waits, unless there is something to do already, and runs what is ready. */
+static void loop_run_ready(struct loop *l)
+{
+    bool was_rung = l->is_rung, was_due = l->is_alarm_due;
+    bool is_busy = was_rung || was_due || !list_is_empty(&l->deferred_next);
+
+    l->has_taken = false;
+    loop_take_next(l);
+    /* Without ONCE, NONBLOCK would go on as long as anything is ready: a turn without an end, in which nothing is
+     * flushed, nobody is rung, and the time stands still. */
+    event_base_loop(l->base, is_busy ? EVLOOP_ONCE | EVLOOP_NONBLOCK : EVLOOP_ONCE);
+    if (was_rung && !l->has_taken)
+        loop_mailbox_run(l);
+    if (was_due && l->is_alarm_due)
+        loop_alarm_run(l, l->alarm_us);
+}
+
 void loop_run(struct loop *l)
 {
     atomic_store(&l->owner, pthread_self());
+    loop_enter(l);
     l->in_turn = true;
     loop_run_deferred(l);
+    loop_ring(l);
     while (!atomic_exchange(&l->stop, false)) {
         l->now_ms = 0;
-        event_base_loop(l->base, EVLOOP_ONCE);
+        loop_run_ready(l);
+        loop_ring(l);
         loop_run_deferred(l);
+        loop_ring(l);
     }
     l->in_turn = false;
+    loop_enter(NULL);
 }
 
 static void *loop_thread(void *userdata)
@@ -253,12 +287,24 @@ void loop_deferred_init(struct loop_deferred *d, loop_deferred_fn *run, void *us
 void loop_defer(struct loop *l, struct loop_deferred *d)
 {
     assert(loop_is_current(l));
+    if (d->is_next)
+        loop_deferred_cancel(d);
     if (!list_is_linked(&d->link))
         list_append(&l->deferred, &d->link);
 }
 
+void loop_defer_next(struct loop *l, struct loop_deferred *d)
+{
+    assert(loop_is_current(l));
+    if (list_is_linked(&d->link))
+        return;
+    d->is_next = true;
+    list_append(&l->deferred_next, &d->link);
+}
+
 void loop_deferred_cancel(struct loop_deferred *d)
 {
+    d->is_next = false;
     if (d->link.next)
         list_remove(&d->link);
 }

@@ -71,11 +71,14 @@ struct loop_deferred {
     struct list link;
     loop_deferred_fn *run;
     void *userdata;
+    bool is_next; /* for the next turn */
 };
 
 void loop_deferred_init(struct loop_deferred *d, loop_deferred_fn *run, void *userdata);
 /** Once a turn however often it is called; what is deferred while deferred work runs, still runs in this turn. */
 void loop_defer(struct loop *l, struct loop_deferred *d);
+/** For the end of the next turn, which does not wait; or still of this one, if loop_defer() is called afterwards. */
+void loop_defer_next(struct loop *l, struct loop_deferred *d);
 void loop_deferred_cancel(struct loop_deferred *d);
 
 /* ---- timers ---- */
@@ -106,14 +109,17 @@ void loop_timer_deinit(struct loop_timer *t);
  * deadline. Starting, moving and stopping are constant time and need no memory. {0} after loop_deadline_init().
  */
 #define LOOP_TICK_MS 100
+struct loop_deadline;
+/** Finds what @d is embedded in with container_of(). */
+typedef void loop_deadline_fn(struct loop_deadline *d);
+
 struct loop_deadline {
     struct list link;
-    uint64_t tick;
-    loop_timer_fn *run;
-    void *userdata;
+    loop_deadline_fn *run;
+    uint32_t tick; /* wraps around after thirteen years */
 };
 
-void loop_deadline_init(struct loop_deadline *d, loop_timer_fn *run, void *userdata);
+void loop_deadline_init(struct loop_deadline *d, loop_deadline_fn *run);
 void loop_deadline_start(struct loop *l, struct loop_deadline *d, uint64_t delay_ms);
 void loop_deadline_stop(struct loop_deadline *d);
 
@@ -121,18 +127,19 @@ void loop_deadline_stop(struct loop_deadline *d);
 
 enum loop_io_events { LOOP_IO_READ = 1, LOOP_IO_WRITE = 2 };
 
-typedef void loop_io_fn(void *userdata, unsigned events);
+struct loop_io;
+/** Finds what @io is embedded in with container_of(). */
+typedef void loop_io_fn(struct loop_io *io, unsigned events);
 
-/** struct loop_io - a descriptor watched level-triggered; the descriptor stays the caller's */
+/** struct loop_io - a descriptor watched level-triggered; embedded; the descriptor stays the caller's */
 struct loop_io {
     struct loop *loop;
     loop_io_fn *run;
-    void *userdata;
     int fd;
-    unsigned wanted;
+    uint8_t wanted; /* enum loop_io_events */
 };
 
-void loop_io_init(struct loop_io *io, struct loop *l, int fd, loop_io_fn *run, void *userdata);
+void loop_io_init(struct loop_io *io, struct loop *l, int fd, loop_io_fn *run);
 /** Watches for exactly @events (0: none) from now on; cheap when nothing changes. Return: 0, or what the
  * kernel refused (memory, or watches), negative; nothing changed then. Wanting nothing cannot fail. */
 int loop_io_want(struct loop_io *io, unsigned events);

@@ -13,6 +13,10 @@
 #define LOOP_ALARM_NEVER UINT64_MAX
 /** Ready descriptors that a turn takes at most; the others are met in the next. */
 #define LOOP_IO_BATCH 256
+/** Loops that may wait for this one's ring at a time; beyond, one is rung at once. */
+#define LOOP_RINGS_MAX 16
+/** Handlers that may run before a loop that was written to is rung. */
+#define LOOP_RING_PATIENCE 16
 
 /** What struct loop_timer.event holds: a node of the pairing heap in timer.c. */
 struct loop_timer_node {
@@ -33,7 +37,8 @@ struct loop_wheel {
 struct loop {
     struct event_base *base;
     struct list deferred;
-    uint64_t now_ms; /* 0: not asked for in this turn yet */
+    struct list deferred_next; /* for the next turn */
+    uint64_t now_ms;           /* 0: not asked for in this turn yet */
     bool in_turn;
 
     struct event alarm_event; /* on alarm_fd */
@@ -49,6 +54,12 @@ struct loop {
 
     struct event wake_event; /* on wake_fd */
     int wake_fd;
+    struct loop *rings[LOOP_RINGS_MAX]; /* loops to be woken, by this one, before it goes on to something long */
+    size_t ring_count;
+    unsigned ring_patience; /* handlers that may still run before that */
+    bool is_rung;           /* by itself: its mailbox is not empty, and the next turn does not wait */
+    bool has_taken;         /* the mailbox, in this turn */
+    bool is_alarm_due;      /* a timer of no delay: likewise */
     atomic_bool stop;
     bool started;
     pthread_t thread;
@@ -60,6 +71,16 @@ struct loop {
 
 /** Makes the eventfd readable. Thread: any. */
 void loop_wake(struct loop *l);
+/** Wakes those that this loop has written to. */
+void loop_ring(struct loop *l);
+/** One handler more has run: rings if others have waited for long enough. */
+static inline void loop_ring_soon(struct loop *l)
+{
+    if (l->ring_count > 0 && --l->ring_patience == 0)
+        loop_ring(l);
+}
+/** @l (NULL: none) runs on this thread from now on. */
+void loop_enter(struct loop *l);
 /** Takes all that is in the mailbox now and runs it in order. Return: whether there was anything. */
 bool loop_mailbox_run(struct loop *l);
 
@@ -69,9 +90,12 @@ void loop_io_close(struct loop *l);
 
 /** Makes sure that loop_timers_run() and loop_wheel_run() are called at @due_us or, for an earlier reason, before. */
 void loop_alarm_set(struct loop *l, uint64_t due_us);
-/** Runs what is due. Return: when it wants to be called again, in microseconds, or LOOP_ALARM_NEVER. */
-uint64_t loop_timers_run(struct loop *l);
-uint64_t loop_wheel_run(struct loop *l);
+/** Runs what is due. */
+void loop_timers_run(struct loop *l);
+void loop_wheel_run(struct loop *l);
+/** When it wants to be called again, in microseconds, or LOOP_ALARM_NEVER. */
+uint64_t loop_timers_next_us(const struct loop *l);
+uint64_t loop_wheel_next_us(const struct loop *l);
 void loop_wheel_init(struct loop_wheel *w);
 bool loop_wheel_is_empty(const struct loop_wheel *w);
 

@@ -94,7 +94,10 @@ void loop_timer_start(struct loop_timer *t, uint64_t delay_ms)
         delay_ms = TIMER_DELAY_MAX_MS;
     *n = (struct loop_timer_node){.due_us = clock_monotonic_us() + delay_ms * 1000, .pending = true};
     t->loop->timers = heap_merge(t->loop->timers, n);
-    loop_alarm_set(t->loop, n->due_us);
+    if (!delay_ms && t->loop->in_turn)
+        t->loop->is_alarm_due = true; /* the next turn does not wait, and no alarm is needed */
+    else
+        loop_alarm_set(t->loop, n->due_us);
 }
 
 void loop_timer_stop(struct loop_timer *t)
@@ -115,7 +118,7 @@ void loop_timer_deinit(struct loop_timer *t)
         loop_timer_stop(t);
 }
 
-uint64_t loop_timers_run(struct loop *l)
+void loop_timers_run(struct loop *l)
 {
     const uint64_t now_us = clock_monotonic_us();
 
@@ -128,5 +131,9 @@ uint64_t loop_timers_run(struct loop *l)
         heap_remove(l, l->timers);
         t->run(t->userdata);
     }
+}
+
+uint64_t loop_timers_next_us(const struct loop *l)
+{
     return l->timers ? l->timers->due_us : LOOP_ALARM_NEVER;
 }

@@ -12,8 +12,8 @@
  */
 #include "loop/loop_internal.h"
 
-/* Ten years, as for precise timers. */
-#define DEADLINE_DELAY_MAX_MS (UINT64_C(10) * 366 * 24 * 3600 * 1000)
+/* Five years: ticks are compared by their lower half. */
+#define DEADLINE_DELAY_MAX_MS (UINT64_C(5) * 366 * 24 * 3600 * 1000)
 
 static struct list *wheel_slot(struct loop_wheel *w, uint64_t tick)
 {
@@ -40,15 +40,16 @@ bool loop_wheel_is_empty(const struct loop_wheel *w)
     return list_is_empty(&w->expired);
 }
 
-void loop_deadline_init(struct loop_deadline *d, loop_timer_fn *run, void *userdata)
+void loop_deadline_init(struct loop_deadline *d, loop_deadline_fn *run)
 {
-    *d = (struct loop_deadline){.run = run, .userdata = userdata};
+    *d = (struct loop_deadline){.run = run};
     list_init(&d->link);
 }
 
 void loop_deadline_start(struct loop *l, struct loop_deadline *d, uint64_t delay_ms)
 {
     struct loop_wheel *w = &l->wheel;
+    uint64_t tick;
 
     assert(loop_is_current(l));
     list_remove(&d->link);
@@ -56,11 +57,12 @@ void loop_deadline_start(struct loop *l, struct loop_deadline *d, uint64_t delay
         delay_ms = DEADLINE_DELAY_MAX_MS;
     /* The tick that begins after the time is over: the clock's milliseconds are rounded down, so the tick that begins
      * with it may be too early. */
-    d->tick = (loop_now_ms(l) + delay_ms) / LOOP_TICK_MS + 1;
-    if (d->tick <= w->current)
-        d->tick = w->current + 1;
-    list_append(wheel_slot(w, d->tick), &d->link);
-    loop_alarm_set(l, wheel_tick_us(d->tick));
+    tick = (loop_now_ms(l) + delay_ms) / LOOP_TICK_MS + 1;
+    if (tick <= w->current)
+        tick = w->current + 1;
+    d->tick = (uint32_t)tick;
+    list_append(wheel_slot(w, tick), &d->link);
+    loop_alarm_set(l, wheel_tick_us(tick));
 }
 
 void loop_deadline_stop(struct loop_deadline *d)
@@ -73,7 +75,7 @@ void loop_deadline_stop(struct loop_deadline *d)
 static void wheel_expire_slot(struct loop_wheel *w, struct list *slot, uint64_t now_tick)
 {
     list_for_each_safe (it, slot) {
-        if (container_of(it, struct loop_deadline, link)->tick > now_tick)
+        if ((int32_t)(container_of(it, struct loop_deadline, link)->tick - (uint32_t)now_tick) > 0)
             continue;
         list_remove(it);
         list_append(&w->expired, it);
@@ -93,15 +95,7 @@ static void wheel_expire(struct loop_wheel *w, uint64_t now_tick)
         w->current = now_tick;
 }
 
-static uint64_t wheel_next_us(struct loop_wheel *w)
-{
-    for (uint64_t tick = w->current + 1; tick <= w->current + LOOP_WHEEL_SLOTS; tick++)
-        if (!list_is_empty(wheel_slot(w, tick)))
-            return wheel_tick_us(tick);
-    return LOOP_ALARM_NEVER;
-}
-
-uint64_t loop_wheel_run(struct loop *l)
+void loop_wheel_run(struct loop *l)
 {
     struct loop_wheel *w = &l->wheel;
 
@@ -109,7 +103,16 @@ uint64_t loop_wheel_run(struct loop *l)
     for (struct list *it; (it = list_pop(&w->expired));) {
         struct loop_deadline *d = container_of(it, struct loop_deadline, link);
 
-        d->run(d->userdata);
+        d->run(d);
     }
-    return wheel_next_us(w);
+}
+
+uint64_t loop_wheel_next_us(const struct loop *l)
+{
+    const struct loop_wheel *w = &l->wheel;
+
+    for (uint64_t tick = w->current + 1; tick <= w->current + LOOP_WHEEL_SLOTS; tick++)
+        if (!list_is_empty(&w->slots[tick % LOOP_WHEEL_SLOTS]))
+            return wheel_tick_us(tick);
+    return LOOP_ALARM_NEVER;
 }

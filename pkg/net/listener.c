@@ -152,9 +152,9 @@ static bool accept_failed(struct net_listener *l, int error)
     }
 }
 
-static void listener_on_readable(void *userdata, unsigned events base_unused)
+static void listener_on_readable(struct loop_io *io, unsigned events base_unused)
 {
-    struct net_listener *l = userdata;
+    struct net_listener *l = container_of(io, struct net_listener, io);
 
     l->in_batch = true;
     for (unsigned i = 0; i < ACCEPT_BATCH && !l->closed && !l->paused; i++) {
@@ -219,7 +219,7 @@ int net_listener_open(struct loop *l, const struct net_address *address, net_lis
     result = listener_bind(listener, address);
     if (result == 0) {
         reserve_open(listener);
-        loop_io_init(&listener->io, l, listener->fd, listener_on_readable, listener);
+        loop_io_init(&listener->io, l, listener->fd, listener_on_readable);
         result = loop_io_want(&listener->io, LOOP_IO_READ);
     }
     if (result < 0) {

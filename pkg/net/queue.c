@@ -7,6 +7,10 @@
  *
  * Classes (net/frame.h) are looked at when a frame is queued. Nothing that was begun is taken out: of a plain stream
  * the first frame, once some of it is gone; of TLS all that a record was made of that OpenSSL holds.
+ *
+ * A frame with a place leaves a gap, which is a frame as well: it stands where the first one stood that it tells of,
+ * so before all of the series that comes behind, and grows as long as the numbers do. There are never more gaps than
+ * frames of the series around them.
  */
 #include "net/net_internal.h"
 
@@ -177,7 +181,7 @@ void net_queue_consume(struct net_stream *s, size_t size)
             return;
         }
         size -= rest;
-        counters->frames_out++;
+        counters->frames_out += net_queue_at(s, 0)->count;
         s->sent_of_head = 0;
         queue_take_out(s, 0);
     }
@@ -212,25 +216,117 @@ void net_queue_clear(struct net_stream *s)
 
 /* ---- by class ---- */
 
-/** Takes out the one that @frame is newer than. */
-static void queue_replace(struct net_stream *s, const struct net_frame *frame)
+/** Puts @frame at @index instead of what is there. */
+static void queue_exchange(struct net_stream *s, uint32_t index, struct net_frame *frame)
+{
+    struct net_frame *old = net_queue_at(s, index);
+
+    discharge(s, old->size);
+    charge(s, frame->size);
+    if (s->backlog) {
+        tally(s->backlog, old, false);
+        tally(s->backlog, frame, true);
+    }
+    *queue_slot(s, index) = net_frame_ref(frame);
+    net_frame_unref(old);
+}
+
+static bool is_gap_of(const struct net_frame *frame, const struct net_place *place)
+{
+    return frame->delivery == NET_FRAME_GAP && frame->place->epoch == place->epoch &&
+           slice_equal(frame->place->series, place->series);
+}
+
+/** The gap before @index that ends where @place begins; @index if there is none. */
+static uint32_t gap_before(const struct net_stream *s, uint32_t index, const struct net_place *place)
+{
+    for (uint32_t i = index, begun = queue_begun(s); i > begun; i--) {
+        const struct net_frame *frame = net_queue_at(s, i - 1);
+
+        if (is_gap_of(frame, place) && frame->place->to + 1 == place->from)
+            return i - 1;
+    }
+    return index;
+}
+
+/** The same behind it, which begins where @place ends. */
+static uint32_t gap_behind(const struct net_stream *s, uint32_t index, const struct net_place *place)
+{
+    for (uint32_t i = index + 1; i < net_queue_count(s); i++) {
+        const struct net_frame *frame = net_queue_at(s, i);
+
+        if (is_gap_of(frame, place) && frame->place->from == place->to + 1)
+            return i;
+    }
+    return index;
+}
+
+/** NULL when out of memory. */
+static struct net_frame *gap_new(struct net_stream *s, const struct net_place *place, uint64_t from, uint64_t to)
+{
+    const struct net_place what = {.series = place->series, .epoch = place->epoch, .from = from, .to = to};
+    struct net_frame *gap = s->ops->gap(s, &what);
+
+    if (!gap)
+        return NULL;
+    assert(gap->refs == 1);
+    if (net_frame_set_place(gap, what.series, what.epoch, from, to) < 0)
+        return net_frame_unref(gap);
+    gap->delivery = NET_FRAME_GAP;
+    gap->born_ms = (uint32_t)loop_now_ms(s->owner->loop) | 1u;
+    return gap;
+}
+
+static void queue_remove(struct net_stream *s, uint32_t index)
+{
+    discharge(s, net_queue_at(s, index)->size);
+    queue_take_out(s, index);
+}
+
+/** Leaves out the frame at @index, and tells so. 0, -ENOMEM. */
+static int queue_leave_out(struct net_stream *s, uint32_t index)
+{
+    const struct net_place *place = net_queue_at(s, index)->place;
+    uint32_t before, behind;
+    base_cleanup(net_frame_unref_p)
+    struct net_frame *gap = NULL;
+
+    if (!place || !s->ops->gap) {
+        queue_remove(s, index);
+        return 0;
+    }
+    before = gap_before(s, index, place);
+    /* The oldest has none of its series behind it. */
+    behind = net_queue_at(s, index)->delivery == NET_FRAME_LATEST ? gap_behind(s, index, place) : index;
+    gap = gap_new(s, place, net_queue_at(s, before)->place->from, net_queue_at(s, behind)->place->to);
+    if (!gap)
+        return -ENOMEM;
+    if (behind != index)
+        queue_remove(s, behind);
+    if (before != index)
+        queue_remove(s, index);
+    queue_exchange(s, before, gap);
+    return 0;
+}
+
+/** Takes out the one that @frame is newer than. 0, -ENOMEM. */
+static int queue_replace(struct net_stream *s, const struct net_frame *frame)
 {
     uint32_t begun;
 
     /* A reader that keeps up gets each one. */
     if (!s->want_write || !s->backlog || s->backlog->replaceable == 0)
-        return;
+        return 0;
     begun = queue_begun(s);
     for (uint32_t i = net_queue_count(s); i > begun; i--) {
         const struct net_frame *old = net_queue_at(s, i - 1);
 
         if (old->delivery != NET_FRAME_LATEST || old->tag != frame->tag)
             continue;
-        discharge(s, old->size);
-        queue_take_out(s, i - 1);
         s->owner->counters.frames_replaced++;
-        return; /* there is never more than one, but for one that was begun */
+        return queue_leave_out(s, i - 1); /* there is never more than one, but for one that was begun */
     }
+    return 0;
 }
 
 static bool fits(const struct net_stream *s, uint32_t size)
@@ -249,8 +345,8 @@ static bool fits_share(const struct net_stream *s, uint32_t size)
     return !share || !s->want_write || (size <= share && used <= share - size);
 }
 
-/** Drops the oldest until there is room. Return: whether there is. */
-static bool queue_make_room(struct net_stream *s, uint32_t size)
+/** Drops the oldest until there is room. 0; NET_E_FULL: there is none; -ENOMEM. */
+static int queue_make_room(struct net_stream *s, uint32_t size)
 {
     uint32_t i = queue_begun(s);
 
@@ -258,22 +354,16 @@ static bool queue_make_room(struct net_stream *s, uint32_t size)
         while (i < net_queue_count(s) && net_queue_at(s, i)->delivery != NET_FRAME_DROP_OLDEST)
             i++;
         if (i == net_queue_count(s))
-            return false;
-        discharge(s, net_queue_at(s, i)->size);
-        queue_take_out(s, i);
+            return NET_E_FULL;
+        if (queue_leave_out(s, i) < 0)
+            return -ENOMEM;
         s->owner->counters.frames_dropped++;
     }
-    return true;
+    return 0;
 }
 
-int net_queue_push(struct net_stream *s, struct net_frame *frame)
+static int queue_add(struct net_stream *s, struct net_frame *frame)
 {
-    if (frame->delivery == NET_FRAME_LATEST)
-        queue_replace(s, frame);
-    if (frame->delivery == NET_FRAME_DROP_OLDEST && !queue_make_room(s, frame->size)) {
-        s->owner->counters.frames_dropped++;
-        return 0;
-    }
     if (!fits(s, frame->size))
         return NET_E_FULL;
     if (queue_reserve(s) < 0)
@@ -289,4 +379,38 @@ int net_queue_push(struct net_stream *s, struct net_frame *frame)
     *queue_slot(s, net_queue_count(s) - 1) = net_frame_ref(frame);
     charge(s, frame->size);
     return 0;
+}
+
+/** @frame is not even queued: tells so. 0, NET_E_FULL, -ENOMEM. */
+static int queue_miss(struct net_stream *s, const struct net_frame *frame)
+{
+    uint32_t count = net_queue_count(s), before;
+    base_cleanup(net_frame_unref_p)
+    struct net_frame *gap = NULL;
+
+    s->owner->counters.frames_dropped++;
+    if (!frame->place || !s->ops->gap)
+        return 0;
+    before = gap_before(s, count, frame->place);
+    gap = gap_new(s, frame->place, before < count ? net_queue_at(s, before)->place->from : frame->place->from,
+                  frame->place->to);
+    if (!gap)
+        return -ENOMEM;
+    if (before == count)
+        return queue_add(s, gap);
+    queue_exchange(s, before, gap);
+    return 0;
+}
+
+int net_queue_push(struct net_stream *s, struct net_frame *frame)
+{
+    int result = 0;
+
+    if (frame->delivery == NET_FRAME_LATEST)
+        result = queue_replace(s, frame);
+    else if (frame->delivery == NET_FRAME_DROP_OLDEST)
+        result = queue_make_room(s, frame->size);
+    if (result == NET_E_FULL)
+        return queue_miss(s, frame);
+    return result < 0 ? result : queue_add(s, frame);
 }

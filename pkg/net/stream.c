@@ -1,9 +1,10 @@
 /**
- * Streams: their states, their input, their end.
+ * Streams: their states, and their end. How they begin is in stream_begin.c, input in stream_read.c, output in
+ * stream_flush.c.
  *
- * One function changes the state (stream_set_state), one decides what to wait for (stream_wait), from the state alone,
- * and every callback of the loop ends there. Nothing is freed under a caller's feet: ending marks, and the end of the
- * turn frees and tells the owner.
+ * One function changes the state (net_stream_set_state), one decides what to wait for (net_stream_wait), from the state
+ * alone, and every callback of the loop ends there. Nothing is freed under a caller's feet: ending marks, and the end
+ * of the turn frees and tells the owner.
  *
  *     UNUSED ─┬─▶ ACCEPTED ───┬────────────▶ OPEN ──▶ CLOSING ──▶ LINGERING ──▶ ENDING ──▶ UNUSED
  *             ├─▶ CONNECTING ─┤                └─────────┴─── any but UNUSED ──▶ ENDING
@@ -22,12 +23,9 @@
 
 #include "base/log.h"
 
-#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <unistd.h>
 
-#define HANDSHAKE_TIMEOUT_MS 10000
-#define CLOSE_TIMEOUT_MS 5000
 #define LINGER_MS 2000
 
 #define TO(state) (1u << (state))
@@ -61,7 +59,7 @@ static void stream_count_handshakes(struct net_stream *s, enum stream_state next
         n->waiting_count++;
 }
 
-static void stream_set_state(struct net_stream *s, enum stream_state state)
+void net_stream_set_state(struct net_stream *s, enum stream_state state)
 {
     struct net_loop *n = s->owner;
 
@@ -109,7 +107,7 @@ static bool is_read_wanted(const struct net_stream *s)
     return !s->paused || (!s->met_paused && (s->io.wanted & LOOP_IO_READ));
 }
 
-static void stream_wait(struct net_stream *s)
+void net_stream_wait(struct net_stream *s)
 {
     unsigned events = 0;
 
@@ -148,7 +146,7 @@ void net_stream_end(struct net_stream *s, enum net_end end, int error)
         return;
     s->end = (uint8_t)end;
     s->error = error;
-    stream_set_state(s, STREAM_ENDING);
+    net_stream_set_state(s, STREAM_ENDING);
     (void)loop_io_want(&s->io, 0); /* needs no memory */
 }
 
@@ -207,14 +205,6 @@ void net_stream_tls_failed(struct net_stream *s, int result, int saved_errno)
     }
 }
 
-static void held_free(struct net_stream *s)
-{
-    if (s->held)
-        buffer_deinit(s->held);
-    free(s->held);
-    s->held = NULL;
-}
-
 void net_stream_too_slow(struct net_stream *s, enum net_slow cause)
 {
     if (s->slow || s->state > STREAM_OPEN)
@@ -238,19 +228,19 @@ static void stream_finish(struct net_stream *s)
 {
     const struct linger reset = {.l_onoff = 1, .l_linger = 0};
 
-    list_remove(&s->flush_link);
+    net_loop_unschedule(s->owner, s);
     loop_io_deinit(&s->io);
     SSL_free(s->ssl);
     s->ssl = NULL;
     s->tls = net_tls_unref(s->tls);
     if (s->end == NET_END_OVERFLOW || s->end == NET_END_TIMEOUT || (s->slow && s->end == NET_END_ABORTED))
-        setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
-    close(s->fd);
-    s->fd = -1;
+        setsockopt(s->io.fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+    close(s->io.fd);
+    s->io.fd = -1;
     net_queue_clear(s);
-    held_free(s);
+    net_stream_free_held(s);
     assert(!list_is_linked(&s->deadline.link));
-    stream_set_state(s, STREAM_UNUSED);
+    net_stream_set_state(s, STREAM_UNUSED);
     s->ops->on_closed(s, s->end, s->error); /* may have freed s */
 }
 
@@ -265,188 +255,12 @@ const char *net_end_name(enum net_end end)
     return (size_t)end < BASE_ARRAY_SIZE(names) ? names[end] : "unknown";
 }
 
-/* ---- input ---- */
-
-/** Keeps what the handler left over. Return: whether the stream is still open. */
-static bool stream_keep(struct net_stream *s, const char *rest, size_t size)
-{
-    if (s->state != STREAM_OPEN)
-        return false;
-    if (size == 0)
-        return true;
-    if (!s->held)
-        s->held = calloc(1, sizeof(*s->held));
-    if (s->held)
-        buffer_append(s->held, rest, size);
-    if (!s->held || buffer_error(s->held)) {
-        net_stream_end(s, NET_END_ERROR, ENOMEM);
-        return false;
-    }
-    if (!s->paused)
-        net_loop_schedule(s->owner, s); /* paused and resumed within the handler */
-    return true;
-}
-
-/** Hands fresh input to the owner. Return: whether the stream is still open. */
-static bool stream_deliver(struct net_stream *s, char *data, size_t size)
-{
-    size_t consumed;
-
-    s->owner->counters.reads++;
-    s->owner->counters.bytes_in += size;
-    consumed = s->ops->on_data(s, data, size);
-    assert(consumed <= size);
-    assert(consumed > 0 || s->paused || s->state != STREAM_OPEN);
-    return stream_keep(s, data + consumed, size - consumed);
-}
-
-static void stream_offer_held(struct net_stream *s)
-{
-    size_t size = s->held->size;
-    size_t consumed = s->ops->on_data(s, s->held->data, size);
-
-    assert(consumed <= size);
-    assert(consumed > 0 || s->paused || s->state != STREAM_OPEN);
-    if (consumed == size || s->state != STREAM_OPEN) {
-        held_free(s);
-        return;
-    }
-    buffer_consume(s->held, consumed);
-    if (!s->paused)
-        net_loop_schedule(s->owner, s);
-}
-
-static void stream_read_plain(struct net_stream *s)
-{
-    struct net_loop *n = s->owner;
-    ssize_t size = recv(s->fd, n->read_buffer, sizeof(n->read_buffer), 0);
-
-    if (size > 0)
-        stream_deliver(s, n->read_buffer, (size_t)size);
-    else if (size == 0)
-        net_stream_end(s, NET_END_EOF, 0);
-    else if (errno != EAGAIN && errno != EINTR)
-        net_stream_end_errno(s, errno);
-}
-
-static void stream_read_tls(struct net_stream *s)
-{
-    struct net_loop *n = s->owner;
-    size_t budget = NET_READ_SIZE;
-
-    s->more_input = false;
-    do {
-        int size;
-
-        ERR_clear_error();
-        errno = 0;
-        size = SSL_read(s->ssl, n->read_buffer, sizeof(n->read_buffer));
-        if (size <= 0) {
-            net_stream_tls_failed(s, size, errno);
-            return;
-        }
-        if (!stream_deliver(s, n->read_buffer, (size_t)size))
-            return;
-        budget -= (size_t)size < budget ? (size_t)size : budget;
-        /* What OpenSSL has read from the kernel, epoll tells nobody again. */
-        s->more_input = SSL_has_pending(s->ssl);
-    } while (s->more_input && budget > 0 && !s->paused && !s->held);
-    if (s->more_input)
-        net_loop_schedule(n, s);
-}
-
-/** Reads once, a bounded amount; whatever is left comes back with the next turn. */
-static void stream_read(struct net_stream *s)
-{
-    if (s->state != STREAM_OPEN || s->paused || s->held)
-        return; /* held bytes go first, at the end of this turn */
-    if (s->ssl)
-        stream_read_tls(s);
-    else
-        stream_read_plain(s);
-}
-
-void net_stream_read_again(struct net_stream *s)
-{
-    stream_read(s);
-    stream_wait(s);
-}
-
-/* ---- beginnings ---- */
-
-static void stream_open(struct net_stream *s)
-{
-    s->want_write = false;
-    if (s->closing) {
-        stream_set_state(s, STREAM_CLOSING);
-        return;
-    }
-    stream_set_state(s, STREAM_OPEN);
-    if (s->ops->on_open)
-        s->ops->on_open(s);
-}
-
-static void stream_handshake(struct net_stream *s)
-{
-    int result;
-
-    if (!net_loop_may_handshake(s->owner))
-        return; /* the descriptor is still ready in the next turn */
-    ERR_clear_error();
-    errno = 0;
-    result = SSL_do_handshake(s->ssl);
-    if (result <= 0) {
-        net_stream_tls_failed(s, result, errno);
-        return;
-    }
-    s->owner->counters.handshakes++;
-    s->owner->counters.resumed += SSL_session_reused(s->ssl) == 1;
-    stream_open(s);
-    /* The peer's first bytes may have come with its Finished. */
-    if (SSL_has_pending(s->ssl)) {
-        s->more_input = true;
-        stream_read(s);
-    }
-}
-
-void net_stream_admit(struct net_stream *s)
-{
-    SSL *ssl;
-
-    if (net_tls_session_new(s->tls, s->fd, false, NULL, &ssl) < 0) {
-        net_stream_end(s, NET_END_ERROR, ENOMEM);
-        return;
-    }
-    s->ssl = ssl;
-    s->tls = net_tls_unref(s->tls);
-    stream_set_state(s, STREAM_HANDSHAKE);
-    stream_wait(s);
-}
-
-static void stream_connected(struct net_stream *s)
-{
-    int error = 0;
-    socklen_t size = sizeof(error);
-
-    if (getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0)
-        error = errno;
-    if (error) {
-        net_stream_end_errno(s, error);
-    } else if (s->ssl) {
-        stream_set_state(s, STREAM_HANDSHAKE);
-        s->want_write = true; /* we speak first, in the next turn if this one has no room */
-        stream_handshake(s);
-    } else {
-        stream_open(s);
-    }
-}
-
 /* ---- closing ---- */
 
 /** Throws input away until the peer ends too. */
 static void stream_linger(struct net_stream *s)
 {
-    ssize_t size = recv(s->fd, s->owner->read_buffer, sizeof(s->owner->read_buffer), 0);
+    ssize_t size = recv(s->io.fd, s->owner->read_buffer, sizeof(s->owner->read_buffer), 0);
 
     if (size == 0 || (size < 0 && errno != EAGAIN && errno != EINTR))
         net_stream_end(s, NET_END_CLOSED, 0);
@@ -466,23 +280,23 @@ static void stream_shutdown(struct net_stream *s)
         }
         /* Another failure: the peer has all our data, or is gone. */
     }
-    shutdown(s->fd, SHUT_WR);
-    stream_set_state(s, STREAM_LINGERING);
+    shutdown(s->io.fd, SHUT_WR);
+    net_stream_set_state(s, STREAM_LINGERING);
     stream_linger(s);
 }
 
 /* ---- what the loop calls ---- */
 
-static void stream_on_io(void *userdata, unsigned events)
+void net_stream_on_io(struct loop_io *io, unsigned events)
 {
-    struct net_stream *s = userdata;
+    struct net_stream *s = container_of(io, struct net_stream, io);
 
     switch ((enum stream_state)s->state) {
     case STREAM_CONNECTING:
-        stream_connected(s);
+        net_stream_connected(s);
         break;
     case STREAM_HANDSHAKE:
-        stream_handshake(s);
+        net_stream_handshake(s);
         break;
     case STREAM_OPEN:
         if ((events & LOOP_IO_WRITE) || (!s->want_write && net_queue_count(s) > 0)) {
@@ -493,7 +307,7 @@ static void stream_on_io(void *userdata, unsigned events)
             s->met_paused = true;
         /* OpenSSL may have waited for writability in order to read. */
         if ((events & LOOP_IO_READ) || s->ssl)
-            stream_read(s);
+            net_stream_read(s);
         break;
     case STREAM_CLOSING:
         s->want_write = false;
@@ -509,14 +323,16 @@ static void stream_on_io(void *userdata, unsigned events)
     case STREAM_STATES:
         break;
     }
-    stream_wait(s);
+    net_stream_wait(s);
 }
 
-static void stream_on_deadline(void *userdata)
+void net_stream_on_deadline(struct loop_deadline *d)
 {
-    struct net_stream *s = userdata;
+    struct net_stream *s = container_of(d, struct net_stream, deadline);
 
-    if (s->state == STREAM_LINGERING)
+    if (s->state == STREAM_OPEN)
+        s->ops->on_deadline(s);
+    else if (s->state == STREAM_LINGERING)
         net_stream_end(s, NET_END_CLOSED, 0);
     else
         net_stream_end(s, NET_END_TIMEOUT, ETIMEDOUT);
@@ -525,101 +341,24 @@ static void stream_on_deadline(void *userdata)
 void net_stream_turn(struct net_stream *s)
 {
     if (s->state == STREAM_ACCEPTED)
-        stream_open(s);
+        net_stream_open(s);
     if (s->slow && !s->slow_told && s->state <= STREAM_OPEN)
         stream_tell_slow(s);
-    if (s->state == STREAM_OPEN && !s->paused && s->held)
-        stream_offer_held(s);
+    if (s->state == STREAM_OPEN && !s->paused && s->held && !s->offer_later)
+        net_stream_offer_held(s);
     if (((s->state == STREAM_OPEN && !s->corked) || s->state == STREAM_CLOSING) && !s->want_write)
         net_stream_flush(s);
     if (s->state == STREAM_CLOSING && !s->want_write && net_queue_count(s) == 0)
         stream_shutdown(s);
-    stream_wait(s);
+    net_stream_wait(s);
     if (s->state == STREAM_ENDING)
         stream_finish(s);
-    else if (s->more_input && s->state == STREAM_OPEN && !s->paused && !list_is_linked(&s->flush_link))
+    else if ((s->more_input || s->offer_later) && s->state == STREAM_OPEN && !s->paused &&
+             !list_is_linked(&s->flush_link))
         list_append(&s->owner->later, &s->flush_link);
 }
 
 /* ---- what the owner calls ---- */
-
-static int stream_init(struct net_stream *s, struct net_loop *n, int fd, const struct net_stream_options *options,
-                       const struct net_stream_ops *ops, bool client)
-{
-    SSL *ssl = NULL;
-
-    assert(loop_is_current(n->loop));
-    if (options->tls && (client || net_loop_has_room(n)) &&
-        net_tls_session_new(options->tls, fd, client, options->server_name, &ssl) < 0)
-        return -ENOMEM;
-    *s = (struct net_stream){
-        .ops = ops,
-        .owner = n,
-        .ssl = ssl,
-        .tls = options->tls && !ssl ? net_tls_ref(options->tls) : NULL,
-        .fd = fd,
-        .limits = options->limits,
-        .close_timeout_ms = options->close_timeout_ms ? options->close_timeout_ms : CLOSE_TIMEOUT_MS,
-    };
-    list_init(&s->flush_link);
-    loop_deadline_init(&s->deadline, stream_on_deadline, s);
-    loop_io_init(&s->io, n->loop, fd, stream_on_io, s);
-    return 0;
-}
-
-/** Enters its first state and waits. Undone on failure, but for the descriptor. */
-static int stream_start(struct net_stream *s, enum stream_state state, const struct net_stream_options *options)
-{
-    unsigned events = state == STREAM_CONNECTING ? LOOP_IO_WRITE : LOOP_IO_READ;
-
-    /* A plain stream begins to read at once, but not before it is open; one that waits, when it has waited. */
-    if (state != STREAM_ACCEPTED && state != STREAM_WAITING && loop_io_want(&s->io, events) < 0) {
-        SSL_free(s->ssl);
-        s->ssl = NULL;
-        return -ENOMEM;
-    }
-    if (state != STREAM_ACCEPTED)
-        loop_deadline_start(s->owner->loop, &s->deadline,
-                            options->handshake_timeout_ms ? options->handshake_timeout_ms : HANDSHAKE_TIMEOUT_MS);
-    stream_set_state(s, state);
-    return 0;
-}
-
-int net_stream_accept(struct net_stream *s, struct net_loop *n, int fd, const struct net_stream_options *options,
-                      const struct net_stream_ops *ops)
-{
-    int result = stream_init(s, n, fd, options, ops, false);
-
-    if (result == 0)
-        result = stream_start(s, s->ssl ? STREAM_HANDSHAKE : s->tls ? STREAM_WAITING : STREAM_ACCEPTED, options);
-    if (result == 0 && s->state == STREAM_WAITING && n->waiting_count > n->waiting_limit)
-        net_stream_end(s, NET_END_BUSY, 0);
-    if (result < 0)
-        close(fd);
-    return result;
-}
-
-int net_stream_connect(struct net_stream *s, struct net_loop *n, const struct net_address *address,
-                       const struct net_stream_options *options, const struct net_stream_ops *ops)
-{
-    const int on = 1;
-    int fd = socket(address->storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    int result = 0;
-
-    if (fd < 0)
-        return -errno;
-    if (address->storage.ss_family != AF_UNIX)
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-    if (connect(fd, (const struct sockaddr *)&address->storage, address->size) < 0 && errno != EINPROGRESS)
-        result = -errno;
-    if (result == 0)
-        result = stream_init(s, n, fd, options, ops, true);
-    if (result == 0)
-        result = stream_start(s, STREAM_CONNECTING, options);
-    if (result < 0)
-        close(fd);
-    return result;
-}
 
 void net_stream_set_limits(struct net_stream *s, const struct net_queue_limits *limits)
 {
@@ -689,7 +428,7 @@ void net_stream_pause(struct net_stream *s)
         return;
     s->paused = true;
     s->met_paused = false;
-    stream_wait(s);
+    net_stream_wait(s);
 }
 
 void net_stream_resume(struct net_stream *s)
@@ -706,8 +445,8 @@ void net_stream_close(struct net_stream *s)
     if (net_stream_is_ending(s))
         return;
     if (s->state == STREAM_ACCEPTED || s->state == STREAM_OPEN) {
-        stream_set_state(s, STREAM_CLOSING);
-        stream_wait(s);
+        net_stream_set_state(s, STREAM_CLOSING);
+        net_stream_wait(s);
     } else if (net_queue_count(s) == 0) {
         net_stream_end(s, NET_END_CLOSED, 0);
     } else {
@@ -720,13 +459,26 @@ void net_stream_abort(struct net_stream *s)
     net_stream_end(s, NET_END_ABORTED, 0);
 }
 
+void net_stream_set_deadline(struct net_stream *s, uint64_t delay_ms)
+{
+    assert(s->ops->on_deadline);
+    if (s->state == STREAM_OPEN)
+        loop_deadline_start(s->owner->loop, &s->deadline, delay_ms);
+}
+
+void net_stream_stop_deadline(struct net_stream *s)
+{
+    if (s->state == STREAM_OPEN)
+        loop_deadline_stop(&s->deadline);
+}
+
 int net_stream_peer(const struct net_stream *s, struct net_address *ret_address)
 {
     struct net_address a = {.size = sizeof(a.storage)};
 
-    if (s->fd < 0 || s->state == STREAM_UNUSED)
+    if (s->io.fd < 0 || s->state == STREAM_UNUSED)
         return -ENOTCONN;
-    if (getpeername(s->fd, (struct sockaddr *)&a.storage, &a.size) < 0)
+    if (getpeername(s->io.fd, (struct sockaddr *)&a.storage, &a.size) < 0)
         return -errno;
     *ret_address = a;
     return 0;

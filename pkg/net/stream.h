@@ -85,7 +85,8 @@ struct net_budget {
 struct net_stream_ops {
     /**
      * @size bytes arrived (at least 1), which the handler may change in place (unmasking). Return: how many were
-     * consumed; all of them unless the handler paused or closed the stream meanwhile.
+     * consumed, at least one unless the handler paused or closed the stream meanwhile. If it did neither, the rest is
+     * offered in the next turn: others come first.
      */
     size_t (*on_data)(struct net_stream *s, char *data, size_t size);
     /**
@@ -101,6 +102,14 @@ struct net_stream_ops {
      * frame and has to close or abort. NULL: the stream ends with NET_END_OVERFLOW.
      */
     void (*on_slow)(struct net_stream *s, enum net_slow cause);
+    /**
+     * Frames with a place were left out, by their class: the frame (one reference) that tells so, and takes their
+     * place; called again when it becomes more. Inside net_stream_send(). NULL: out of memory. May be NULL: it is not
+     * told.
+     */
+    struct net_frame *(*gap)(struct net_stream *s, const struct net_place *what);
+    /** What net_stream_set_deadline() has started is due. May be NULL if it is never called. */
+    void (*on_deadline)(struct net_stream *s);
     /** It is over; error is an errno value or 0. The owner may free the stream now. */
     void (*on_closed)(struct net_stream *s, enum net_end end, int error);
 };
@@ -111,10 +120,10 @@ struct net_stream {
     const struct net_stream_ops *ops;
     struct net_loop *owner;
     const struct net_queue_limits *limits;
-    void *ssl;           /* SSL *, NULL for plain, and while it waits for its turn to shake hands */
-    struct net_tls *tls; /* while it waits */
-    struct loop_io io;
-    struct loop_deadline deadline; /* handshake, then flush of a close */
+    void *ssl;                     /* SSL *, NULL for plain, and while it waits for its turn to shake hands */
+    struct net_tls *tls;           /* while it waits */
+    struct loop_io io;             /* its descriptor is -1 when it is closed */
+    struct loop_deadline deadline; /* handshake; while it is open the owner's; flush of a close */
     struct list flush_link;        /* on net_loop's list of streams with something to do at the end of the turn */
     struct buffer *held;           /* input kept while paused, or NULL */
     /* what waits to be sent: queue.c */
@@ -123,25 +132,29 @@ struct net_stream {
     uint32_t sent_of_head; /* bytes of the first frame that are gone already */
     uint32_t queued_bytes; /* of all frames, without what is gone */
     uint32_t close_timeout_ms;
-    int fd;
     int error;
     uint16_t record_frames; /* frames from the front that OpenSSL holds a record of, which the kernel did not take */
     uint8_t few_count;
-    uint8_t state;       /* see stream.c */
-    uint8_t end;         /* enum net_end, once ending */
-    uint8_t slow;        /* enum net_slow */
-    bool corked : 1;     /* by the owner */
-    bool met_paused : 1; /* input was met since it was paused */
-    bool slow_told : 1;  /* on_slow was called */
-    bool paused : 1;     /* by the owner */
-    bool want_write : 1; /* the kernel or TLS asked for it */
-    bool closing : 1;    /* net_stream_close() before it was open */
-    bool more_input : 1; /* OpenSSL has read bytes that were not asked for yet */
+    uint8_t state;           /* see stream.c */
+    uint8_t end;             /* enum net_end, once ending */
+    uint8_t slow;            /* enum net_slow */
+    bool corked : 1;         /* by the owner */
+    bool met_paused : 1;     /* input was met since it was paused */
+    bool slow_told : 1;      /* on_slow was called */
+    bool paused : 1;         /* by the owner */
+    bool want_write : 1;     /* the kernel or TLS asked for it */
+    bool closing : 1;        /* net_stream_close() before it was open */
+    bool more_input : 1;     /* OpenSSL has read bytes that were not asked for yet */
+    bool offer_later : 1;    /* the owner has had enough for this turn, with input left over */
+    bool ring_wrote : 1;     /* the loop's ring, in this turn, which is still to come for the stream */
+    bool ring_took_less : 1; /* than was offered */
+    bool is_scheduled : 1;   /* it stands on net_loop->flush */
 };
 
 /** struct net_loop - what the streams of one loop share: read buffer, flush list, counters. One per loop. */
 struct net_loop_counters {
     uint64_t bytes_in, bytes_out, reads, writes, frames_out;
+    uint64_t ring_writes;         /* of writes, those made by the ring */
     uint64_t frames_replaced;     /* of NET_FRAME_LATEST */
     uint64_t frames_dropped;      /* of NET_FRAME_DROP_OLDEST */
     uint64_t bytes_queued;        /* now */
@@ -151,6 +164,15 @@ struct net_loop_counters {
 int net_loop_new(struct loop *l, struct net_loop **ret_net) base_must_check;
 /** Shares @b, which is borrowed, with other loops; before the first stream. */
 void net_loop_set_budget(struct net_loop *n, struct net_budget *b);
+/**
+ * net_loop_use_ring() - write to several streams in one call from now on, by an io_uring(7), where the kernel lets us
+ *
+ * Before the loop runs. The ring is made at the first output, by the loop's thread; if it can't be, or fails later,
+ * that is logged and each write is a call of its own, as without. Streams with TLS write by themselves in any case.
+ */
+void net_loop_use_ring(struct net_loop *n);
+/** Whether the kernel would let a loop have a ring: 0, -errno (-ENOSYS, -EPERM, -EINVAL: older than Linux 6.1). */
+int net_ring_probe(void);
 /** All streams have ended. */
 struct net_loop *net_loop_free(struct net_loop *n);
 struct loop *net_loop_loop(const struct net_loop *n);
@@ -205,6 +227,10 @@ void net_stream_pause(struct net_stream *s);
 void net_stream_resume(struct net_stream *s);
 void net_stream_close(struct net_stream *s);
 void net_stream_abort(struct net_stream *s);
+/** While the stream is open its deadline is the owner's: starts or moves it, and ops->on_deadline will be called.
+ * Nothing happens before that, when the stream minds its own times, and when it is ending. */
+void net_stream_set_deadline(struct net_stream *s, uint64_t delay_ms);
+void net_stream_stop_deadline(struct net_stream *s);
 /** From now on; what is queued is not looked at again. @limits may be NULL. */
 void net_stream_set_limits(struct net_stream *s, const struct net_queue_limits *limits);
 /** Whether it has begun to end: nothing sent now will arrive. */

@@ -17,7 +17,7 @@
 
 /* Forward secrecy and authenticated encryption only. AES with 128 bits first: nobody breaks it, and it is the
  * fastest; a client without AES in hardware says so by asking for ChaCha20 first, and gets that. */
-#define CIPHERS_1_2 "ECDHE+AESGCM:ECDHE+CHACHA20"
+#define CIPHERS_1_2 "ECDHE+AESGCM+AES128:ECDHE+AESGCM:ECDHE+CHACHA20"
 #define CIPHERS_1_3 "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
 /* Not const, because OpenSSL's macro casts that away. */
 static char groups[] = "X25519:P-256:P-384";
@@ -36,9 +36,8 @@ struct net_tls *net_tls_ref(struct net_tls *tls)
 
 struct net_tls *net_tls_unref(struct net_tls *tls)
 {
-    if (!tls || atomic_fetch_sub_explicit(&tls->refs, 1, memory_order_release) != 1)
+    if (!tls || atomic_fetch_sub_explicit(&tls->refs, 1, memory_order_acq_rel) != 1)
         return NULL;
-    atomic_thread_fence(memory_order_acquire);
     SSL_CTX_free(tls->context);
     free(tls);
     return NULL;
@@ -67,6 +66,8 @@ static struct net_tls *tls_new(const SSL_METHOD *method)
     SSL_CTX_set_options(tls->context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_IGNORE_UNEXPECTED_EOF);
     SSL_CTX_set_mode(tls->context,
                      SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    /* Else one SSL_read() goes on for as long as records come that bring no bytes, such as KeyUpdates. */
+    SSL_CTX_clear_mode(tls->context, SSL_MODE_AUTO_RETRY);
     SSL_CTX_set_read_ahead(tls->context, 1);
     SSL_CTX_set_session_cache_mode(tls->context, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_default_passwd_cb(tls->context, no_passphrase);
@@ -89,7 +90,7 @@ static int check_readable(const char *what, const char *path, struct buffer *err
 
 static int refuse(const char *what, const char *path, struct buffer *error)
 {
-    const char *reason = ERR_reason_error_string(ERR_peek_last_error());
+    const char *reason = ERR_reason_error_string(ERR_peek_error()); /* the later ones say where it was noticed */
 
     buffer_printf(error, "cannot use the %s %s: %s", what, path, reason ? reason : "it is not what was expected");
     return -EINVAL;

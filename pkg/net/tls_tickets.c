@@ -82,9 +82,8 @@ struct net_tls_tickets *net_tls_tickets_ref(struct net_tls_tickets *t)
 
 struct net_tls_tickets *net_tls_tickets_unref(struct net_tls_tickets *t)
 {
-    if (!t || atomic_fetch_sub_explicit(&t->refs, 1, memory_order_release) != 1)
+    if (!t || atomic_fetch_sub_explicit(&t->refs, 1, memory_order_acq_rel) != 1)
         return NULL;
-    atomic_thread_fence(memory_order_acquire);
     pthread_mutex_destroy(&t->mutex);
     OPENSSL_cleanse(t->keys, sizeof(t->keys));
     free(t);

@@ -71,9 +71,9 @@ static enum net_slow judge(struct net_stream *s, uint64_t now_ms)
     return age_ms > limits->age_ms && age_ms < UINT32_MAX / 2 ? NET_SLOW_AGE : NET_SLOW_NOT;
 }
 
-static void watch_on_deadline(void *userdata)
+static void watch_on_deadline(struct loop_deadline *d)
 {
-    struct net_loop *n = userdata;
+    struct net_loop *n = container_of(d, struct net_loop, watch);
     uint64_t now_ms = loop_now_ms(n->loop);
 
     list_for_each_safe (it, &n->behind) {
@@ -140,7 +140,7 @@ void net_loop_set_budget(struct net_loop *n, struct net_budget *b)
 void net_watch_init(struct net_loop *n)
 {
     list_init(&n->behind);
-    loop_deadline_init(&n->watch, watch_on_deadline, n);
+    loop_deadline_init(&n->watch, watch_on_deadline);
 }
 
 void net_watch_deinit(struct net_loop *n)

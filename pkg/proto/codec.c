@@ -33,6 +33,20 @@ const struct proto_codec *proto_codec_find(struct slice subprotocol)
     return NULL;
 }
 
+const struct proto_codec *proto_codec_of_dialect(struct slice name)
+{
+    static const struct {
+        const char *name;
+        const struct proto_codec *codec;
+    } dialects[] = {{"json", &proto_codec_json}, {"live", &proto_codec_live}};
+
+    for (size_t i = 0; i < BASE_ARRAY_SIZE(dialects); i++) {
+        if (slice_equal_text(name, dialects[i].name))
+            return dialects[i].codec;
+    }
+    return NULL;
+}
+
 bool proto_position_parse(struct slice text, struct proto_position *ret_position)
 {
     struct proto_position position;

@@ -29,6 +29,8 @@ enum member {
     MEMBER_CHANNEL,
     MEMBER_EPOCH,
     MEMBER_OFFSET,
+    MEMBER_N,
+    MEMBER_HISTORY,
     MEMBERS,
 };
 
@@ -36,7 +38,7 @@ static const char *const member_names[MEMBERS] = {
     [MEMBER_ID] = "id",       [MEMBER_OP] = "op",         [MEMBER_ROOM] = "room",     [MEMBER_USER] = "user",
     [MEMBER_DATA] = "data",   [MEMBER_KEY] = "key",       [MEMBER_SINCE] = "since",   [MEMBER_BINARY] = "binary",
     [MEMBER_LIMIT] = "limit", [MEMBER_AFTER] = "after",   [MEMBER_BEFORE] = "before", [MEMBER_CHANNEL] = "channel",
-    [MEMBER_EPOCH] = "epoch", [MEMBER_OFFSET] = "offset",
+    [MEMBER_EPOCH] = "epoch", [MEMBER_OFFSET] = "offset", [MEMBER_N] = "n",           [MEMBER_HISTORY] = "history",
 };
 
 /** The known members of one object as they stand in the text; text not set: it is not there. */
@@ -54,44 +56,16 @@ static const struct op_row {
     unsigned required;
     unsigned optional;
 } op_rows[] = {
-    {"join", PROTO_OP_JOIN, HAS(MEMBER_ROOM), HAS(MEMBER_SINCE) | HAS(MEMBER_BINARY)},
+    {"join", PROTO_OP_JOIN, HAS(MEMBER_ROOM), HAS(MEMBER_SINCE) | HAS(MEMBER_BINARY) | HAS(MEMBER_HISTORY)},
     {"leave", PROTO_OP_LEAVE, HAS(MEMBER_ROOM), 0},
     {"send", PROTO_OP_SEND, HAS(MEMBER_ROOM) | HAS(MEMBER_DATA), HAS(MEMBER_KEY)},
     {"whisper", PROTO_OP_WHISPER, HAS(MEMBER_USER) | HAS(MEMBER_DATA), HAS(MEMBER_KEY)},
     {"online", PROTO_OP_ONLINE, HAS(MEMBER_ROOM), HAS(MEMBER_LIMIT) | HAS(MEMBER_AFTER)},
     {"history", PROTO_OP_HISTORY, HAS(MEMBER_ROOM), HAS(MEMBER_LIMIT) | HAS(MEMBER_BEFORE)},
     {"ack", PROTO_OP_ACK, HAS(MEMBER_CHANNEL) | HAS(MEMBER_OFFSET), HAS(MEMBER_EPOCH)},
+    {"like", PROTO_OP_LIKE, HAS(MEMBER_ROOM), HAS(MEMBER_N)},
     {"ping", PROTO_OP_PING, 0, 0},
 };
-
-void proto_json_decoder_init(struct proto_decoder *d, const struct proto_limits *limits, struct slice payload)
-{
-    *d = (struct proto_decoder){.limits = *limits, .text = payload};
-    json_reader_init(&d->reader, payload, limits->depth < JSON_DEPTH_MAX ? limits->depth : JSON_DEPTH_MAX);
-}
-
-void proto_json_decoder_deinit(struct proto_decoder *d)
-{
-    buffer_deinit(&d->scratch);
-}
-
-/** Refuses: the sentence takes the scratch buffer's place, so no argument may lie there. */
-base_printf(5, 6) static int refuse(struct proto_decoder *d, enum proto_error_code code, struct slice id,
-                                    struct proto_event *ret_error, const char *format, ...)
-{
-    va_list args;
-
-    buffer_reset(&d->scratch, SIZE_MAX);
-    va_start(args, format);
-    buffer_vprintf(&d->scratch, format, args);
-    va_end(args);
-    if (buffer_error(&d->scratch))
-        return -ENOMEM;
-    *ret_error = (struct proto_event){.kind = PROTO_EVENT_ERROR, .id = id};
-    ret_error->error.code = code;
-    ret_error->error.message = buffer_slice(&d->scratch);
-    return PROTO_E_BAD;
-}
 
 /** Names the ops there are. */
 static int refuse_op(struct proto_decoder *d, struct slice id, struct slice word, struct proto_event *ret_error)
@@ -102,16 +76,8 @@ static int refuse_op(struct proto_decoder *d, struct slice id, struct slice word
     for (size_t i = 0; i < BASE_ARRAY_SIZE(op_rows); i++)
         size += (size_t)snprintf(known + size, sizeof(known) - size, "%s%s", i > 0 ? ", " : "", op_rows[i].word);
     assert(size < sizeof(known));
-    return refuse(d, PROTO_ERROR_UNKNOWN_OP, id, ret_error, "op: expected one of %s, got \"%.*s\"", known,
-                  SLICE_PRINTF(utf8_prefix(word, 32)));
-}
-
-/** The text is no JSON: nothing behind the fault can be understood. */
-static int refuse_syntax(struct proto_decoder *d, struct proto_event *ret_error)
-{
-    d->ended = true;
-    return refuse(d, PROTO_ERROR_BAD_JSON, SLICE_NONE, ret_error, "%s at byte %zu", d->reader.error,
-                  d->reader.error_offset);
+    return proto_refuse(d, PROTO_ERROR_UNKNOWN_OP, id, ret_error, "op: expected one of %s, got \"%.*s\"", known,
+                        SLICE_PRINTF(utf8_prefix(word, 32)));
 }
 
 /** What a member's judge says: nothing, or how the op is refused. */
@@ -282,6 +248,16 @@ static struct fault judge_member(struct proto_decoder *d, enum member member, st
             return fault_make(PROTO_ERROR_BAD_REQUEST, "must be a whole number");
         op->offset = (uint64_t)number;
         break;
+    case MEMBER_HISTORY:
+        if (!json_number_int64(value, 0, INT64_MAX, &number))
+            return fault_make(PROTO_ERROR_BAD_REQUEST, "must be a whole number");
+        op->history = (uint64_t)number;
+        break;
+    case MEMBER_N:
+        if (!json_number_int64(value, 1, INT64_MAX, &number))
+            return fault_make(PROTO_ERROR_BAD_REQUEST, "must be a whole number from 1");
+        op->likes = (uint64_t)number;
+        break;
     case MEMBER_BINARY:
         if (value.type != JSON_BOOL)
             return fault_make(PROTO_ERROR_BAD_REQUEST, "must be true or false");
@@ -341,13 +317,14 @@ static int judge_members(struct proto_decoder *d, const struct op_row *row, cons
         if (!((row->required | row->optional) & HAS(m)))
             continue;
         if (!slice_is_set(value.text) && row->required & HAS(m))
-            return refuse(d, PROTO_ERROR_BAD_REQUEST, op->id, ret_error, "%s: expected a member \"%s\"", row->word,
-                          member_names[m]);
+            return proto_refuse(d, PROTO_ERROR_BAD_REQUEST, op->id, ret_error, "%s: expected a member \"%s\"",
+                                row->word, member_names[m]);
         if (!slice_is_set(value.text) || (value.type == JSON_NULL && row->optional & HAS(m)))
             continue; /* null is how many programs spell "none" */
         fault = judge_member(d, m, value, op);
         if (fault.sentence)
-            return refuse(d, fault.code, op->id, ret_error, "%s: %s %s", row->word, member_names[m], fault.sentence);
+            return proto_refuse(d, fault.code, op->id, ret_error, "%s: %s %s", row->word, member_names[m],
+                                fault.sentence);
     }
     return 0;
 }
@@ -363,13 +340,13 @@ static int judge(struct proto_decoder *d, const struct request *request, struct 
 
     if (slice_is_set(id.text) && ((id.type != JSON_STRING && id.type != JSON_NUMBER) ||
                                   id.text.size > PROTO_ID_MAX_BYTES || request->duplicate == MEMBER_ID))
-        return refuse(d, PROTO_ERROR_BAD_REQUEST, SLICE_NONE, ret_error,
-                      "id: expected one number or string of at most %d bytes", PROTO_ID_MAX_BYTES);
+        return proto_refuse(d, PROTO_ERROR_BAD_REQUEST, SLICE_NONE, ret_error,
+                            "id: expected one number or string of at most %d bytes", PROTO_ID_MAX_BYTES);
     if (request->duplicate >= 0)
-        return refuse(d, PROTO_ERROR_BAD_REQUEST, id.text, ret_error, "expected \"%s\" only once",
-                      member_names[request->duplicate]);
+        return proto_refuse(d, PROTO_ERROR_BAD_REQUEST, id.text, ret_error, "expected \"%s\" only once",
+                            member_names[request->duplicate]);
     if (word.type != JSON_STRING || !slice_is_set(word.text))
-        return refuse(d, PROTO_ERROR_BAD_REQUEST, id.text, ret_error, "expected a string as member \"op\"");
+        return proto_refuse(d, PROTO_ERROR_BAD_REQUEST, id.text, ret_error, "expected a string as member \"op\"");
     row = find_op(word);
     if (!row)
         return refuse_op(d, id.text, json_string_raw(word), ret_error);
@@ -384,8 +361,9 @@ static int judge(struct proto_decoder *d, const struct request *request, struct 
 }
 
 /** Walks the object that comes next and notes its members. JSON_OK, JSON_E_SYNTAX. */
-static int read_request(struct proto_decoder *d, struct request *request)
+static int read_request(struct proto_decoder *d, void *userdata)
 {
+    struct request *request = userdata;
     struct json_value value;
     struct slice name;
     int result = json_reader_enter_object(&d->reader);
@@ -405,64 +383,10 @@ static int read_request(struct proto_decoder *d, struct request *request)
     return result == JSON_END ? JSON_OK : result;
 }
 
-/** To where the next object must stand. 0, PROTO_END, PROTO_E_BAD, -ENOMEM. */
-static int advance(struct proto_decoder *d, struct proto_event *ret_error)
-{
-    enum json_type type;
-    int result = JSON_OK;
-
-    if (d->ops == 0 && !d->in_array) {
-        result = json_reader_peek(&d->reader, &type);
-        if (result == JSON_OK && type != JSON_ARRAY)
-            return 0;
-        d->in_array = true;
-        if (result == JSON_OK)
-            result = json_reader_enter_array(&d->reader);
-    }
-    if (result == JSON_OK)
-        result = json_reader_element_follows(&d->reader);
-    if (result == JSON_END) {
-        d->ended = true;
-        result = json_reader_finish(&d->reader);
-        if (result == JSON_OK)
-            return PROTO_END;
-    }
-    if (result == JSON_E_SYNTAX)
-        return refuse_syntax(d, ret_error);
-    if (d->ops >= d->limits.ops_per_frame) {
-        d->ended = true;
-        return refuse(d, PROTO_ERROR_BAD_REQUEST, SLICE_NONE, ret_error, "expected at most %zu operations in a frame",
-                      d->limits.ops_per_frame);
-    }
-    return 0;
-}
-
 int proto_json_decoder_next(struct proto_decoder *d, struct proto_op *ret_op, struct proto_event *ret_error)
 {
     struct request request;
-    struct json_value other;
-    enum json_type type;
-    size_t offset = 0;
-    int result;
+    int result = proto_next_object(d, read_request, &request, ret_error);
 
-    if (d->ended)
-        return PROTO_END;
-    result = advance(d, ret_error);
-    if (result != 0)
-        return result;
-    d->ops++;
-    result = json_reader_peek(&d->reader, &type);
-    if (result == JSON_OK) {
-        offset = d->reader.offset;
-        result = type == JSON_OBJECT ? read_request(d, &request) : json_reader_value(&d->reader, &other);
-    }
-    if (result == JSON_OK && !d->in_array) { /* before the op is handed out: a frame that is no JSON does nothing */
-        d->ended = true;
-        result = json_reader_finish(&d->reader);
-    }
-    if (result == JSON_E_SYNTAX)
-        return refuse_syntax(d, ret_error);
-    if (type != JSON_OBJECT)
-        return refuse(d, PROTO_ERROR_BAD_REQUEST, SLICE_NONE, ret_error, "expected an object at byte %zu", offset);
-    return judge(d, &request, ret_op, ret_error);
+    return result == 0 ? judge(d, &request, ret_op, ret_error) : result;
 }

@@ -13,15 +13,20 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-/** "epoch" and "offset"; nothing where there is no position. */
-static void write_position(struct json_writer *w, struct proto_position position)
+static void write_epoch(struct json_writer *w, uint64_t epoch)
 {
     char text[24];
 
+    (void)snprintf(text, sizeof(text), "%" PRIu64, epoch);
+    json_write_member_text(w, "epoch", text);
+}
+
+/** "epoch" and "offset"; nothing where there is no position. */
+static void write_position(struct json_writer *w, struct proto_position position)
+{
     if (position.epoch == 0)
         return;
-    (void)snprintf(text, sizeof(text), "%" PRIu64, position.epoch);
-    json_write_member_text(w, "epoch", text);
+    write_epoch(w, position.epoch);
     json_write_member_uint64(w, "offset", position.offset);
 }
 
@@ -29,29 +34,6 @@ static void write_optional_string(struct json_writer *w, const char *name, struc
 {
     if (slice_is_set(s))
         json_write_member_string(w, name, s);
-}
-
-static void write_channel_state(struct json_writer *w, const struct proto_channel_state *state)
-{
-    json_write_object_begin(w);
-    json_write_member_string(w, "channel", state->channel);
-    write_position(w, state->position);
-    json_write_member_bool(w, "recovered", state->recovered);
-    json_write_object_end(w);
-}
-
-static void write_welcome(struct json_writer *w, const struct proto_event *event)
-{
-    json_write_member_text(w, "event", "welcome");
-    json_write_member_string(w, "session", event->welcome.session);
-    write_optional_string(w, "user", event->welcome.user);
-    json_write_member_string(w, "node", event->welcome.node);
-    json_write_member_uint64(w, "heartbeat_s", event->welcome.heartbeat_s);
-    json_write_name(w, "channels");
-    json_write_array_begin(w);
-    for (size_t i = 0; i < event->welcome.channel_count; i++)
-        write_channel_state(w, &event->welcome.channels[i]);
-    json_write_array_end(w);
 }
 
 /** A media type without its parameters. */
@@ -88,26 +70,38 @@ static void write_data(struct json_writer *w, const struct message *message)
         json_write_member_string(w, "content_type", type);
 }
 
+/** Signals between nodes whose data reads, with the room, as an event. */
+static const struct signal_row {
+    const char *content_type;
+    const char *event;
+} signal_rows[] = {
+    {PROTO_CONTENT_TYPE_ONLINE_TEXT, "online"},
+    {PROTO_CONTENT_TYPE_LIKES_TEXT, "likes"},
+};
+
 /**
- * The inside of an online signal's object. false if the message is none: then its data is another's business and
- * travels as octets, for a back end may have sent it and nothing is spliced unseen.
+ * The event's name, and the inside of the signal's object. NULL if the message is no such signal: then its data is
+ * another's business and travels as octets, for a back end may have sent it and nothing is spliced unseen.
  */
-static bool online_members(const struct message *message, struct slice *ret_room, struct slice *ret_members)
+static const char *signal_event(const struct message *message, struct slice *ret_room, struct slice *ret_members)
 {
     struct slice data = message->data, room;
+    const char *event = NULL;
     struct json_reader r;
     struct json_value value;
 
-    if (message->kind != MESSAGE_KIND_SIGNAL || !slice_equal(message->content_type, PROTO_CONTENT_TYPE_ONLINE))
-        return false;
-    if (channel_parse(message->channel, &room) != CHANNEL_KIND_ROOM)
-        return false;
+    for (size_t i = 0; i < BASE_ARRAY_SIZE(signal_rows) && message->kind == MESSAGE_KIND_SIGNAL; i++) {
+        if (slice_equal_text(message->content_type, signal_rows[i].content_type))
+            event = signal_rows[i].event;
+    }
+    if (!event || channel_parse(message->channel, &room) != CHANNEL_KIND_ROOM)
+        return NULL;
     json_reader_init(&r, data, JSON_DEPTH_MAX);
     if (json_reader_value(&r, &value) != JSON_OK || json_reader_finish(&r) != JSON_OK || value.type != JSON_OBJECT)
-        return false;
+        return NULL;
     *ret_members = slice_make(value.text.data + 1, value.text.size - 2);
     *ret_room = room;
-    return true;
+    return event;
 }
 
 static void write_message_members(struct json_writer *w, const struct message *message)
@@ -123,9 +117,10 @@ static void write_message_members(struct json_writer *w, const struct message *m
 static void write_message(struct json_writer *w, const struct message *message)
 {
     struct slice room, members;
+    const char *event = signal_event(message, &room, &members);
 
-    if (online_members(message, &room, &members)) {
-        json_write_member_text(w, "event", "online");
+    if (event) {
+        json_write_member_text(w, "event", event);
         json_write_member_string(w, "room", room);
         if (memchr(members.data, '"', members.size)) { /* not empty: it has a name */
             buffer_append_char(w->out, ',');
@@ -137,19 +132,53 @@ static void write_message(struct json_writer *w, const struct message *message)
     write_message_members(w, message);
 }
 
-static void write_history(struct json_writer *w, const struct proto_event *event)
+static void write_messages(struct json_writer *w, struct message *const *messages, size_t count)
 {
-    json_write_object_begin(w);
     json_write_name(w, "messages");
     json_write_array_begin(w);
-    for (size_t i = 0; i < event->history.count; i++) {
+    for (size_t i = 0; i < count; i++) {
         json_write_object_begin(w);
-        write_message_members(w, event->history.messages[i]);
+        write_message_members(w, messages[i]);
         json_write_object_end(w);
     }
     json_write_array_end(w);
+}
+
+static void write_history(struct json_writer *w, const struct proto_event *event)
+{
+    json_write_object_begin(w);
+    write_messages(w, event->history.messages, event->history.count);
     json_write_member_bool(w, "more", event->history.has_more);
     json_write_object_end(w);
+}
+
+static void write_channel_state(struct json_writer *w, const struct proto_channel_state *state)
+{
+    json_write_object_begin(w);
+    json_write_member_string(w, "channel", state->channel);
+    write_position(w, state->position);
+    json_write_member_bool(w, "recovered", state->recovered);
+    if (state->has_online)
+        json_write_member_uint64(w, "online", state->online);
+    if (state->has_likes)
+        json_write_member_uint64(w, "likes", state->likes);
+    if (state->has_history)
+        write_messages(w, state->messages, state->message_count);
+    json_write_object_end(w);
+}
+
+static void write_welcome(struct json_writer *w, const struct proto_event *event)
+{
+    json_write_member_text(w, "event", "welcome");
+    json_write_member_string(w, "session", event->welcome.session);
+    write_optional_string(w, "user", event->welcome.user);
+    json_write_member_string(w, "node", event->welcome.node);
+    json_write_member_uint64(w, "heartbeat_s", event->welcome.heartbeat_s);
+    json_write_name(w, "channels");
+    json_write_array_begin(w);
+    for (size_t i = 0; i < event->welcome.channel_count; i++)
+        write_channel_state(w, &event->welcome.channels[i]);
+    json_write_array_end(w);
 }
 
 static void write_online(struct json_writer *w, const struct proto_event *event)
@@ -166,6 +195,15 @@ static void write_reset(struct json_writer *w, const struct proto_event *event)
     write_position(w, event->reset.position);
 }
 
+static void write_gap(struct json_writer *w, const struct proto_event *event)
+{
+    json_write_member_text(w, "event", "gap");
+    json_write_member_string(w, "channel", event->gap.channel);
+    write_epoch(w, event->gap.epoch);
+    json_write_member_uint64(w, "from", event->gap.from);
+    json_write_member_uint64(w, "to", event->gap.to);
+}
+
 static void write_goodbye(struct json_writer *w, const struct proto_event *event)
 {
     json_write_member_text(w, "event", "goodbye");
@@ -174,7 +212,7 @@ static void write_goodbye(struct json_writer *w, const struct proto_event *event
     json_write_member_uint64(w, "retry_after_ms", event->goodbye.retry_after_ms);
 }
 
-static void write_error(struct json_writer *w, const struct proto_event *event)
+void proto_json_write_error(struct json_writer *w, const struct proto_event *event)
 {
     json_write_name(w, "error");
     json_write_object_begin(w);
@@ -197,6 +235,7 @@ static void write_online_page(struct json_writer *w, const struct proto_event *e
 {
     json_write_object_begin(w);
     json_write_member_uint64(w, "count", event->online_page.count);
+    json_write_member_uint64(w, "connections", event->online_page.connections);
     json_write_name(w, "users");
     json_write_array_begin(w);
     for (size_t i = 0; i < event->online_page.user_count; i++)
@@ -247,11 +286,14 @@ void proto_json_encode(const struct proto_event *event, struct buffer *out)
     case PROTO_EVENT_RESET:
         write_reset(&w, event);
         break;
+    case PROTO_EVENT_GAP:
+        write_gap(&w, event);
+        break;
     case PROTO_EVENT_GOODBYE:
         write_goodbye(&w, event);
         break;
     case PROTO_EVENT_ERROR:
-        write_error(&w, event);
+        proto_json_write_error(&w, event);
         break;
     case PROTO_EVENT_OK:
     case PROTO_EVENT_OK_JOINED:
@@ -267,8 +309,8 @@ void proto_json_encode(const struct proto_event *event, struct buffer *out)
 const struct proto_codec proto_codec_json = {
     .subprotocol = "warren.json.v1",
     .is_text = true,
-    .decoder_init = proto_json_decoder_init,
+    .decoder_init = proto_decoder_init,
     .decoder_next = proto_json_decoder_next,
-    .decoder_deinit = proto_json_decoder_deinit,
+    .decoder_deinit = proto_decoder_deinit,
     .encode = proto_json_encode,
 };

@@ -21,8 +21,9 @@ enum proto_op_kind {
     PROTO_OP_PING,
     PROTO_OP_HISTORY,
     PROTO_OP_ACK,
+    PROTO_OP_LIKE,
 };
-#define PROTO_OPS (PROTO_OP_ACK + 1)
+#define PROTO_OPS (PROTO_OP_LIKE + 1)
 
 /** Bytes at most: of a request id as it stands in the text, of a publish key. */
 #define PROTO_ID_MAX_BYTES 64
@@ -38,7 +39,8 @@ struct proto_op {
     enum proto_op_kind kind;
     /** As the client wrote it (a JSON number or string), to be given back. Not set: only errors are answered. */
     struct slice id;
-    struct slice room; /* join, leave, send, online, history */
+    struct slice
+        room; /* join, leave, send, online, history, like; not set: that of the URL, in dialects that say none */
     struct slice user; /* whisper */
     struct slice data; /* send, whisper: the value byte for byte */
     struct slice content_type;
@@ -53,6 +55,11 @@ struct proto_op {
     struct slice channel; /* ack: checked to be a channel's name */
     uint64_t epoch;       /* ack: 0 if it was not told */
     uint64_t offset;      /* ack */
+    uint64_t history;     /* join: the last messages that come with the answer */
+    uint64_t likes;       /* like; 0: not told, which means one */
+    struct slice meta;    /* send: a msgpack map for back ends only; not set if none */
+    struct slice record;  /* send, like, ping: the whole object as it came, for the archive; not set: not kept */
+    const char *text;     /* send: the member of JSON data that people read; NULL: the data, if it is a string */
 };
 
 /** The error codes of the protocol, one row each: PROTO_ERROR_TABLE(X) with X(symbol, "word", http_status). */
@@ -88,9 +95,10 @@ enum proto_event_kind {
     PROTO_EVENT_MESSAGE,
     PROTO_EVENT_ONLINE, /* the room's count changed */
     PROTO_EVENT_RESET,  /* messages of a channel are gone */
+    PROTO_EVENT_GAP,    /* messages of a channel were left out, since this client reads too slowly for them */
     PROTO_EVENT_GOODBYE,
     PROTO_EVENT_ERROR,
-    PROTO_EVENT_OK, /* leave, ping: nothing to tell */
+    PROTO_EVENT_OK, /* leave, ping, ack, like: nothing to tell */
     PROTO_EVENT_OK_JOINED,
     PROTO_EVENT_OK_SENT,
     PROTO_EVENT_OK_ONLINE,
@@ -101,6 +109,11 @@ struct proto_channel_state {
     struct slice channel;
     struct proto_position position; /* epoch 0: the channel has no positions */
     bool recovered;
+    /* Of a room, when it is joined. */
+    bool has_online, has_likes, has_history;
+    uint64_t online, likes;
+    struct message *const *messages; /* oldest first */
+    size_t message_count;
 };
 
 struct proto_event {
@@ -128,6 +141,10 @@ struct proto_event {
             struct proto_position position; /* what comes next stands behind it */
         } reset;
         struct {
+            struct slice channel;
+            uint64_t epoch, from, to; /* offsets, both included */
+        } gap;
+        struct {
             unsigned code;
             struct slice reason;
             uint64_t retry_after_ms;
@@ -143,7 +160,7 @@ struct proto_event {
             struct proto_position position;
         } sent;
         struct {
-            uint64_t count;
+            uint64_t count, connections;
             const struct slice *users;
             size_t user_count;
             struct slice next; /* pass as "after" to go on; not set: that was all */
@@ -190,13 +207,22 @@ struct proto_codec {
      */
     int (*decoder_next)(struct proto_decoder *d, struct proto_op *ret_op, struct proto_event *ret_error);
     void (*decoder_deinit)(struct proto_decoder *d);
-    /** Appends the frame's payload; errors are the buffer's. */
+    /**
+     * Appends the frame's payload; errors are the buffer's. @has_parts: an event may be several frames, whose payloads
+     * are separated by NUL bytes (no JSON text has one), or none: then nothing is appended.
+     */
+    bool has_parts;
     void (*encode)(const struct proto_event *event, struct buffer *out);
 };
 
 /** The `json` dialect, subprotocol warren.json.v1, also without one. */
 extern const struct proto_codec proto_codec_json;
 
+/** The `live` dialect, of old clients of live commerce; only where a route says so. */
+extern const struct proto_codec proto_codec_live;
+
+/** By the name that a route says; NULL if there is none of it. */
+const struct proto_codec *proto_codec_of_dialect(struct slice name);
 /** By subprotocol token; NULL if we do not speak it. */
 const struct proto_codec *proto_codec_find(struct slice subprotocol);
 
@@ -207,9 +233,14 @@ bool proto_position_parse(struct slice text, struct proto_position *ret_position
  * The online signal between nodes is a message of kind signal on the room's channel whose data is JSON
  * {"count":n,"joined":[…],"left":[…],"more":n}. Encoded as PROTO_EVENT_MESSAGE, it reads like PROTO_EVENT_ONLINE.
  */
-#define PROTO_CONTENT_TYPE_ONLINE SLICE_LITERAL("application/vnd.warren.online+json")
+#define PROTO_CONTENT_TYPE_ONLINE_TEXT "application/vnd.warren.online+json"
+#define PROTO_CONTENT_TYPE_ONLINE SLICE_LITERAL(PROTO_CONTENT_TYPE_ONLINE_TEXT)
 
-/** Appends the data of the signal. */
+/** The likes signal, likewise: {"total":n}, read as {"event":"likes","room":…,"total":n}. */
+#define PROTO_CONTENT_TYPE_LIKES_TEXT "application/vnd.warren.likes+json"
+#define PROTO_CONTENT_TYPE_LIKES SLICE_LITERAL(PROTO_CONTENT_TYPE_LIKES_TEXT)
+
+/** Appends the data of the online signal. */
 void proto_online_write(const struct proto_event *online, struct buffer *out);
 
 #endif

@@ -99,8 +99,7 @@ static void on_run_done(struct loop_task *task)
 
     (void)pthread_join(run->thread, NULL);
     run->server->doctor = NULL;
-    if (run->server->is_hub_down)
-        loop_stop(run->server->main_loop);
+    server_stop_if_over(run->server);
     add_readiness(run->server, &run->checks);
     write_checks(run->server, &run->checks, &json);
     for (size_t i = 0; i < run->asker_count; i++) {

@@ -4,6 +4,7 @@
  */
 #include "base/clock.h"
 #include "net/listener.h"
+#include "net/stream.h"
 #include "net/tls.h"
 #include "server/server_internal.h"
 
@@ -17,6 +18,8 @@
 #include <unistd.h>
 
 #define PROBE_TIMEOUT_MS 3000
+/** Of a node of a stream, so that logs are cut close to their limits. */
+#define STREAM_NODE_BYTES 512
 /** Descriptors that a node needs beyond its connections. */
 #define OTHER_DESCRIPTORS 256
 
@@ -61,7 +64,7 @@ static void check_broker(struct server_checks *c, const struct server_settings *
 
     for (size_t i = 0; i < settings->amqp.url.count; i++) {
         char storage[256], url[200];
-        const char *fault = rabbitmq_probe(settings->amqp.url.items[i], PROBE_TIMEOUT_MS, storage);
+        const char *fault = rabbitmq_probe(&settings->amqp, settings->amqp.url.items[i], PROBE_TIMEOUT_MS, storage);
 
         describe_url(settings->amqp.url.items[i], url);
         if (!fault)
@@ -151,22 +154,8 @@ static uint64_t major_of(const char *version)
     return slice_split(&rest, '.', &part) && slice_to_uint64(part, 1000, &major) ? major : 0;
 }
 
-static void check_store(struct server_checks *c, const struct server_settings *settings)
+static void check_eviction(struct server_checks *c, const char *policy)
 {
-    char storage[256], policy[64] = "", version[32] = "", url[200];
-    const char *fault = redis_probe(settings->redis.url, PROBE_TIMEOUT_MS, policy, version, storage);
-
-    describe_url(settings->redis.url, url);
-    if (fault) {
-        add(c, "redis", SERVER_CHECK_FAIL,
-            "start Redis there, or mend redis.url (WARREN_REDIS_URL): redis://:password@host:6379/0", "%s: %s", url,
-            fault);
-        return;
-    }
-    if (major_of(version) < 7)
-        add(c, "redis", SERVER_CHECK_FAIL, "Warren needs Redis 7 or later", "%s: version %s", url, version);
-    else
-        add(c, "redis", SERVER_CHECK_OK, NULL, "%s: version %s", url, version);
     if (!policy[0])
         add(c, "redis eviction", SERVER_CHECK_WARN,
             "let the user run CONFIG GET, or check that maxmemory-policy is noeviction",
@@ -178,6 +167,42 @@ static void check_store(struct server_checks *c, const struct server_settings *s
             "maxmemory-policy is %s", policy);
     else
         add(c, "redis eviction", SERVER_CHECK_OK, NULL, "maxmemory-policy is noeviction");
+}
+
+/** A stream is trimmed by whole nodes, and has one at least: what is in them is kept beyond the limits. */
+static void check_streams(struct server_checks *c, const char *bytes)
+{
+    static const char *const mend =
+        "redis-cli CONFIG SET stream-node-max-bytes 512, and in redis.conf: small logs take a quarter of the memory";
+    uint64_t value;
+
+    if (!slice_to_uint64(slice_from(bytes), UINT64_MAX, &value))
+        add(c, "redis streams", SERVER_CHECK_WARN, mend, "stream-node-max-bytes could not be read");
+    else if (value == 0 || value > STREAM_NODE_BYTES)
+        add(c, "redis streams", SERVER_CHECK_WARN, mend, "stream-node-max-bytes is %s", bytes);
+    else
+        add(c, "redis streams", SERVER_CHECK_OK, NULL, "stream-node-max-bytes is %s", bytes);
+}
+
+static void check_store(struct server_checks *c, const struct server_settings *settings)
+{
+    struct redis_findings found = {0};
+    char storage[256], url[200];
+    const char *fault = redis_probe(settings->redis.url, PROBE_TIMEOUT_MS, &found, storage);
+
+    describe_url(settings->redis.url, url);
+    if (fault) {
+        add(c, "redis", SERVER_CHECK_FAIL,
+            "start Redis there, or mend redis.url (WARREN_REDIS_URL): redis://:password@host:6379/0", "%s: %s", url,
+            fault);
+        return;
+    }
+    if (major_of(found.version) < 7)
+        add(c, "redis", SERVER_CHECK_FAIL, "Warren needs Redis 7 or later", "%s: version %s", url, found.version);
+    else
+        add(c, "redis", SERVER_CHECK_OK, NULL, "%s: version %s", url, found.version);
+    check_eviction(c, found.policy);
+    check_streams(c, found.stream_node_bytes);
 }
 
 static void ignore_accepted(void *userdata base_unused, int fd, const struct net_address *peer base_unused)
@@ -249,6 +274,19 @@ static void check_descriptors(struct server_checks *c, const struct server_setti
             settings->gateway.connections);
 }
 
+static void check_ring(struct server_checks *c, const struct server_settings *settings)
+{
+    int result = settings->server.io_uring ? net_ring_probe() : 0;
+
+    if (!settings->server.io_uring)
+        add(c, "io_uring", SERVER_CHECK_OK, NULL, "not asked for (loop.io_uring)");
+    else if (result == 0)
+        add(c, "io_uring", SERVER_CHECK_OK, NULL, "writes to clients share calls");
+    else
+        add(c, "io_uring", SERVER_CHECK_OK, NULL,
+            "not to be had (%s): each write to a client is a call, which is dearer", strerror(-result));
+}
+
 static void check_clock(struct server_checks *c)
 {
     struct timex t = {0};
@@ -291,5 +329,6 @@ void server_checks_run(const struct server_settings *settings, bool standalone, 
     check_port(ret_checks, "internal port", "listen.internal", settings->api.listen, live);
     check_tls(ret_checks, settings);
     check_descriptors(ret_checks, settings);
+    check_ring(ret_checks, settings);
     check_clock(ret_checks);
 }

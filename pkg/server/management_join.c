@@ -277,7 +277,11 @@ static void write_row(struct join *j, struct json_writer *w, const struct row *r
     }
     json_write_member_text(w, "queue", row->queue);
     json_write_member_text(w, "node", row->node);
-    json_write_member_bool(w, "alive", row->node && node_lives(j, row->node));
+    json_write_name(w, "alive");
+    if (row->node)
+        json_write_bool(w, node_lives(j, row->node));
+    else
+        json_write_null(w); /* it is nobody's */
     if (row->known) {
         if (!row->exchange) {
             json_write_member_text(w, "type", text_at(j, row->known->type));

@@ -52,27 +52,34 @@ static void log_errors(struct slice errors)
 }
 
 /** What was started with, where the packages have not been told otherwise. */
-static void apply(struct server *s, struct server_settings *fresh, struct gateway_reload *gateway)
+static void apply(struct server *s, struct server_settings *fresh, struct gateway_reload *gateway,
+                  struct wordlist *words)
 {
     config_adopt(s->settings->config, fresh->config);
     log_set_level((enum log_level)s->settings->server.log_level);
     gateway_reload_commit(s->gateway, gateway);
+    server_words_apply(s, words);
 }
 
 static int reload(struct server *s, struct server_settings *fresh, struct told_changes *told, struct buffer *errors)
 {
     struct gateway_reload *gateway = NULL;
+    struct wordlist *words = NULL;
     int result = server_settings_load(fresh, s->sources, errors);
 
     if (!result)
         result = server_settings_check(fresh, errors); /* also of what waits for a restart */
     if (!result)
+        result = server_words_load(&fresh->server, errors, &words);
+    if (!result)
         result = gateway_reload_new(s->gateway, &fresh->gateway, errors, &gateway);
-    if (result)
+    if (result) {
+        wordlist_unref(words);
         return result;
+    }
     if (config_compare(s->settings->config, fresh->config, on_change, told))
         log_event(LOG_WARNING, "out of memory: not every changed option could be told");
-    apply(s, fresh, gateway);
+    apply(s, fresh, gateway, words);
     return 0;
 }
 

@@ -6,7 +6,7 @@
  *     hub loop      hub, bus, store          (the bus has two more threads of its own)
  *     worker loops  client connections
  *
- * The end, step by step: signal ─▶ gateway says goodbye and closes (workers) ─▶ API closes ─▶ hub stops on its own
+ * The end, step by step: signal or order ─▶ gateway drains (workers) ─▶ API closes ─▶ hub stops on its own
  * thread: lease released, bus flushed ─▶ loops stop and are joined ─▶ server_free().
  */
 #include "base/clock.h"
@@ -92,12 +92,14 @@ static int build_front(struct server *s, struct buffer *errors)
         .is_ready = server_is_ready,
         .userdata = s,
         .other_descriptors = other_descriptors(s),
+        .use_ring = s->settings->server.io_uring,
     };
     const struct api_environment api_environment = {
         .metrics = s->metrics,
         .node = s->node,
         .pages = server_pages,
         .before_metrics = server_before_metrics,
+        .write_ends = server_write_ends,
         .is_ready = server_is_ready,
         .is_alive = server_is_alive,
         .userdata = s,
@@ -135,6 +137,8 @@ static int build(struct server *s, struct buffer *errors)
         result = build_backends(s);
     if (!result)
         result = hub_new(s->hub_loop, &s->settings->hub, &identity, s->bus, s->store, s->metrics, &s->hub);
+    if (!result)
+        result = server_words_start(s, errors);
     return result ? result : build_front(s, errors);
 }
 
@@ -163,14 +167,20 @@ int server_new(struct server_settings *settings, const struct server_sources *so
 
 /* ---- the end ---- */
 
+void server_stop_if_over(struct server *s)
+{
+    /* else the end of their run, which names the server, comes here again */
+    if (s->is_hub_down && !s->doctor && !s->ingress_work)
+        loop_stop(s->main_loop);
+}
+
 /** On the main loop, behind everything that the hub still had to say. */
 static void on_hub_stopped(struct loop_task *task)
 {
     struct server *s = container_of(task, struct server, hub_stopped);
 
     s->is_hub_down = true;
-    if (!s->doctor) /* else the end of its run, which names the server, stops the loop */
-        loop_stop(s->main_loop);
+    server_stop_if_over(s);
 }
 
 static void stop_hub(struct loop_task *task)
@@ -181,12 +191,13 @@ static void stop_hub(struct loop_task *task)
     loop_post(s->main_loop, &s->hub_stopped);
 }
 
-static void on_gateway_down(void *userdata)
+void server_on_gateway_down(void *userdata)
 {
     struct server *s = userdata;
 
     api_close(s->api);
     server_doctor_stop(s);
+    server_ingress_stop(s);
     s->outbound = outbound_free(s->outbound);
     s->hub_stopped.run = on_hub_stopped;
     s->stop_hub.run = stop_hub;
@@ -197,16 +208,14 @@ static void on_end_signal(void *userdata, int signal_number)
 {
     struct server *s = userdata;
 
-    if (s->is_stopping) {
+    if (s->is_signalled) {
         log_event(LOG_WARNING, "second signal: ending at once", LOG_INT("signal", signal_number));
         _exit(1);
     }
-    s->is_stopping = true;
+    s->is_signalled = true;
     log_event(LOG_NOTICE, "ending", LOG_TEXT("signal", signal_number == SIGTERM ? "SIGTERM" : "SIGINT"),
               LOG_TEXT("node", s->node));
-    server_notify("STOPPING=1");
-    hub_set_draining(s->hub);
-    gateway_shutdown(s->gateway, (uint64_t)s->settings->server.shutdown_spread_ms, on_gateway_down, s);
+    server_drain(s, "signal");
 }
 
 static void on_reload_signal(void *userdata, int signal_number base_unused)
@@ -237,11 +246,25 @@ static int watch_signals(struct server *s)
     return result;
 }
 
+/**
+ * Before there are other threads, which inherit it. Where cores are to spare it changes nothing. On a core that is not,
+ * a woken thread would interrupt the one that woke it, and each message would go its way through all threads (and the
+ * broker) by itself: half of the CPU time is then spent on switching.
+ */
+static void set_scheduling(const struct server *s)
+{
+    const struct sched_param none = {0};
+
+    if (s->settings->server.scheduling == SERVER_SCHEDULING_BATCH && sched_setscheduler(0, SCHED_BATCH, &none) < 0)
+        log_event(LOG_NOTICE, "loop.scheduling=batch was refused by the kernel", LOG_TEXT("error", strerror(errno)));
+}
+
 static int start(struct server *s, struct buffer *errors)
 {
     int result;
 
     (void)signal(SIGPIPE, SIG_IGN);
+    set_scheduling(s);
     result = watch_signals(s);
     if (!result)
         result = gateway_listen(s->gateway, s->main_loop,
@@ -310,6 +333,7 @@ struct server *server_free(struct server *s)
     for (size_t i = 0; i < BASE_ARRAY_SIZE(s->signals); i++)
         s->signals[i] = loop_signal_free(s->signals[i]);
     loop_timer_deinit(&s->watchdog);
+    loop_timer_deinit(&s->words_timer);
     outbound_free(s->outbound);
     api_free(s->api);
     gateway_free(s->gateway);

@@ -8,13 +8,24 @@
 #include "outbound/outbound.h"
 #include "server/server.h"
 #include "store/redis/redis_store.h"
+#include "wordlist/wordlist.h"
+
+#include <sys/stat.h>
+
+/** loop.scheduling, in the order of its choices. */
+enum server_scheduling { SERVER_SCHEDULING_NORMAL, SERVER_SCHEDULING_BATCH };
 
 /** The server's own options. */
 struct server_config {
-    char *node_address;         /* node.address: without port; empty: determined by the route to the broker */
-    int64_t workers;            /* loop.workers: 0: one per core but one, at least one */
-    int log_level;              /* log.level: enum log_level */
-    int64_t shutdown_spread_ms; /* drain.period: over how long reconnects are spread */
+    char *node_address;      /* node.address: without port; empty: determined by the route to the broker */
+    int64_t workers;         /* loop.workers: 0: one per core but one, at least one */
+    int scheduling;          /* loop.scheduling: enum server_scheduling */
+    bool io_uring;           /* loop.io_uring: writes to clients by a ring, where there is one */
+    int log_level;           /* log.level: enum log_level */
+    int64_t drain_period_ms; /* drain.period: over how long clients are sent away */
+    int64_t drain_rate;      /* drain.rate: clients a second that leave at least; 0: the period is taken whole */
+    char *words_file;        /* words.file: the word list; empty: none */
+    int words_action;        /* words.action: enum wordlist_action */
 };
 
 extern const struct config_option server_options[];
@@ -37,6 +48,14 @@ struct server_settings {
 #define SERVER_OWN_DESCRIPTORS 64
 
 struct server_doctor_run;
+struct server_ingress_work;
+
+/** How a file looked when it was read. */
+struct server_file_state {
+    ino_t inode;
+    off_t size;
+    struct timespec changed;
+};
 
 struct server {
     struct server_settings *settings;
@@ -65,13 +84,15 @@ struct server {
     struct outbound *outbound;
 
     struct loop_signal *signals[3];
-    struct loop_timer watchdog;
+    struct loop_timer watchdog, words_timer;
+    struct server_file_state words_state;
     uint64_t watchdog_ms; /* half of what the service manager asks for; 0: it does not ask */
     struct loop_task stop_hub, hub_stopped;
-    bool is_stopping, is_hub_down;
+    bool is_signalled, is_stopping, is_hub_down;
 
-    struct server_doctor_run *doctor; /* one at a time; further askers wait for the same */
-    struct list management_reads;     /* bindings and queues being gathered */
+    struct server_ingress_work *ingress_work; /* one at a time; further askers are told so */
+    struct server_doctor_run *doctor;         /* one at a time; further askers wait for the same */
+    struct list management_reads;             /* bindings and queues being gathered */
 };
 
 /* node_address.c */
@@ -84,6 +105,7 @@ bool server_is_ready(void *userdata, char reason[128]);
 bool server_is_alive(void *userdata, char reason[128]);
 /** Brings the gauges that others own up to date, for GET /metrics. */
 void server_before_metrics(void *userdata);
+void server_write_ends(void *userdata, struct slice user, struct json_writer *w);
 void server_count_reload(struct server *s, bool good);
 /** Registers the server's metrics. 0, -ENOMEM. */
 int server_metrics_init(struct server *s) base_must_check;
@@ -97,6 +119,25 @@ int server_metrics_init(struct server *s) base_must_check;
  */
 int server_reload(struct server *s, config_change_fn *tell, void *userdata);
 void server_reload_page(void *userdata, struct api_reply *reply);
+
+/* words.c */
+/** The words of words.file; NULL: there is no such option. 0; CONFIG_E_INVALID with sentences in @errors; -ENOMEM. */
+int server_words_load(const struct server_config *config, struct buffer *errors,
+                      struct wordlist **ret_list) base_must_check;
+/** From now on in force; takes the reference, NULL: no words. */
+void server_words_apply(struct server *s, struct wordlist *list);
+/** Loads them and begins to watch the file. As server_words_load(). */
+int server_words_start(struct server *s, struct buffer *errors) base_must_check;
+
+/* server.c */
+/** The last client is gone: the rest of the end. */
+void server_on_gateway_down(void *userdata);
+
+/* drain.c */
+/** Begins the node's end, once; further calls do nothing. @why: for the log. Thread: main. */
+void server_drain(struct server *s, const char *why);
+void server_drain_page(void *userdata, struct api_reply *reply);
+void server_drain_read_page(void *userdata, struct api_reply *reply);
 
 /* pages.c */
 extern const struct api_page server_pages[];
@@ -134,6 +175,17 @@ void server_checks_run(const struct server_settings *settings, bool standalone, 
 void server_doctor_page(void *userdata, struct api_reply *reply);
 /** Waits for a run that is under way; its askers have been answered or are gone. */
 void server_doctor_stop(struct server *s);
+
+/* ingress.c */
+void server_ingress_page(void *userdata, const struct api_question *question, struct api_reply *reply);
+void server_ingress_requeue_page(void *userdata, const struct api_question *question, struct api_reply *reply);
+void server_ingress_drop_page(void *userdata, const struct api_question *question, struct api_reply *reply);
+/** Has the order that is under way end within seconds; its asker has been answered or is gone. */
+void server_ingress_stop(struct server *s);
+
+/* server.c */
+/** Ends the run, if the hub is down and no thread is at work that names the server. Thread: main. */
+void server_stop_if_over(struct server *s);
 
 /* notify.c */
 /** sd_notify(3)'s protocol: tells the service manager @state if there is one. */

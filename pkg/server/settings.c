@@ -8,7 +8,10 @@
 
 #include <stdlib.h>
 
+static const char *const schedulings[] = {"normal", "batch", NULL};
 static const char *const log_levels[] = {"debug", "info", "notice", "warning", "error", NULL};
+
+static const char *const words_actions[] = {"mask", "refuse", NULL};
 
 static const char *check_node_address(struct slice value)
 {
@@ -41,6 +44,21 @@ const struct config_option server_options[] = {
      .min = 0,
      .max = SERVER_WORKERS_MAX,
      .help = "Threads that own client connections. 0: one per core but one, at least one."},
+    {.key = "loop.scheduling",
+     .type = CONFIG_CHOICE,
+     .offset = offsetof(struct server_config, scheduling),
+     .default_text = "batch",
+     .choices = schedulings,
+     .help =
+         "How the kernel schedules this process. batch: on a busy core a thread that has got work lets the running one "
+         "finish its own first, so that more travels together. normal: it takes the core at once."},
+    {.key = "loop.io_uring",
+     .type = CONFIG_BOOL,
+     .offset = offsetof(struct server_config, io_uring),
+     .default_text = "yes",
+     .help =
+         "Writes to clients that fall due together go to the kernel in one call, where it lets this process have an "
+         "io_uring (Linux 6.1; the profiles of container runtimes often forbid it). Else each is a call."},
     {.key = "log.level",
      .type = CONFIG_CHOICE,
      .offset = offsetof(struct server_config, log_level),
@@ -50,12 +68,36 @@ const struct config_option server_options[] = {
      .help = "Lines below this level are not written."},
     {.key = "drain.period",
      .type = CONFIG_DURATION,
-     .offset = offsetof(struct server_config, shutdown_spread_ms),
+     .offset = offsetof(struct server_config, drain_period_ms),
      .default_text = "30s",
      .min = 0,
      .max = 3600000,
      .reloadable = true,
-     .help = "A node that ends tells its clients to come back within this time, each at its own moment."},
+     .help = "A node that ends sends its clients away over this time, each at its own moment, at an even rate. The "
+             "service manager's patience must be longer."},
+    {.key = "drain.rate",
+     .type = CONFIG_INTEGER,
+     .offset = offsetof(struct server_config, drain_rate),
+     .default_text = "10",
+     .min = 0,
+     .max = 1000000,
+     .reloadable = true,
+     .help = "At least so many clients a second are sent away, so that a node with few of them ends before the period "
+             "is over. 0: it always takes the whole period."},
+    {.key = "words.file",
+     .type = CONFIG_TEXT,
+     .offset = offsetof(struct server_config, words_file),
+     .default_text = "",
+     .reloadable = true,
+     .help = "File of words that clients may not say, one a line; read again when it changes. Empty: there are none."},
+    {.key = "words.action",
+     .type = CONFIG_CHOICE,
+     .offset = offsetof(struct server_config, words_action),
+     .default_text = "mask",
+     .choices = words_actions,
+     .reloadable = true,
+     .help = "What becomes of a text with one of the words, unless the file says otherwise: the word is masked, or the "
+             "text refused."},
 };
 const size_t server_option_count = BASE_ARRAY_SIZE(server_options);
 
@@ -122,6 +164,10 @@ static int check_together(const struct server_settings *s, struct buffer *errors
         buffer_append_text(errors, "tls.certificate and tls.key: expected as many of one as of the other\n");
         return CONFIG_E_INVALID;
     }
+    if (!s->amqp.tls_certificate[0] != !s->amqp.tls_key[0]) {
+        buffer_append_text(errors, "amqp.tls_certificate and amqp.tls_key: expected both or neither\n");
+        return CONFIG_E_INVALID;
+    }
     if (s->amqp.management_url[0] && http_url_parse(slice_from(s->amqp.management_url), "http,https", &url)) {
         buffer_append_text(errors, "amqp.management_url: expected http://user:password@host:port, or https://\n");
         return CONFIG_E_INVALID;
@@ -129,7 +175,7 @@ static int check_together(const struct server_settings *s, struct buffer *errors
     return 0;
 }
 
-int server_settings_finish(struct server_settings *s, bool standalone base_unused, struct buffer *errors)
+int server_settings_finish(struct server_settings *s, bool standalone, struct buffer *errors)
 {
     int result = config_finish(s->config, errors);
 
@@ -137,7 +183,12 @@ int server_settings_finish(struct server_settings *s, bool standalone base_unuse
         return result;
     s->gateway.message_bytes = s->hub.message_bytes;
     s->hub.sections = s->config;
-    return check_together(s, errors);
+    s->hub.ingress = s->amqp.ingress && !standalone;
+    s->hub.archive = s->amqp.archive && !standalone;
+    s->hub.archive_pending = s->amqp.archive_pending;
+    s->hub.archive_pending_bytes = s->amqp.archive_pending_bytes;
+    result = check_together(s, errors);
+    return result ? result : hub_config_check(s->config, errors);
 }
 
 int server_settings_load(struct server_settings *s, const struct server_sources *sources, struct buffer *errors)
@@ -159,8 +210,11 @@ int server_settings_check(const struct server_settings *s, struct buffer *errors
 {
     int gateway = gateway_config_check(&s->gateway, s->config, errors);
     int api = api_config_check(&s->api, errors);
+    struct wordlist *list = NULL;
+    int words = server_words_load(&s->server, errors, &list);
 
-    return gateway ? gateway : api;
+    wordlist_unref(list);
+    return gateway ? gateway : api ? api : words;
 }
 
 struct server_settings *server_settings_free(struct server_settings *s)

@@ -26,19 +26,22 @@ static void run_request(struct memory_store *s, struct store_request *r)
     struct store_interest_put *interest = container_of(r, struct store_interest_put, base);
     struct store_ack_put *ack = container_of(r, struct store_ack_put, base);
     struct store_ack_read *ack_read = container_of(r, struct store_ack_read, base);
+    struct store_watch_add *watch_add = container_of(r, struct store_watch_add, base);
+    struct store_likes_add *likes = container_of(r, struct store_likes_add, base);
 
     switch ((enum store_kind)r->kind) {
     case STORE_KIND_SEEN:
         memory_seen_run(s, container_of(r, struct store_seen, base));
         break;
     case STORE_KIND_LEASE_PUT:
-        lease->done(lease, memory_lease_set(s, &lease->lease));
+        lease->done(lease, memory_lease_set(s, lease));
         break;
     case STORE_KIND_NODES_READ:
         memory_nodes_read_run(s, container_of(r, struct store_nodes_read, base));
         break;
     case STORE_KIND_SESSION_PUT:
-        session->done(session, memory_session_put_run(s, session));
+        memory_session_put_run(s, session);
+        session->done(session, 0);
         break;
     case STORE_KIND_USER_READ:
         memory_user_read_run(s, container_of(r, struct store_user_read, base));
@@ -48,6 +51,9 @@ static void run_request(struct memory_store *s, struct store_request *r)
         break;
     case STORE_KIND_ROOM_READ:
         memory_room_read_run(s, container_of(r, struct store_room_read, base));
+        break;
+    case STORE_KIND_ROOMS_READ:
+        memory_rooms_read_run(s, container_of(r, struct store_rooms_read, base));
         break;
     case STORE_KIND_APPEND:
         run_append(s, container_of(r, struct store_append, base));
@@ -66,6 +72,15 @@ static void run_request(struct memory_store *s, struct store_request *r)
         break;
     case STORE_KIND_ACK_READ:
         ack_read->done(ack_read, 0, memory_ack_read_run(s, ack_read));
+        break;
+    case STORE_KIND_LIKES_ADD:
+        likes->done(likes, memory_likes_add_run(s, likes));
+        break;
+    case STORE_KIND_WATCH_ADD:
+        watch_add->done(watch_add, memory_watch_add_run(s, watch_add));
+        break;
+    case STORE_KIND_WATCH_READ:
+        memory_watch_read_run(s, container_of(r, struct store_watch_read, base));
         break;
     case STORE_KIND_RELEASE:
         memory_release_run(s);
@@ -166,6 +181,7 @@ static void memory_nodes_read(struct store *s, struct store_nodes_read *r)
 
 static void memory_session_put(struct store *s, struct store_session_put *r)
 {
+    store_session_put_check(r);
     submit(s, &r->base, STORE_KIND_SESSION_PUT);
 }
 
@@ -176,13 +192,19 @@ static void memory_user_read(struct store *s, struct store_user_read *r)
 
 static void memory_room_put(struct store *s, struct store_room_put *r)
 {
-    assert(r->name_count <= STORE_ROOM_NAMES_MAX);
+    store_room_put_check(r);
     submit(s, &r->base, STORE_KIND_ROOM_PUT);
 }
 
 static void memory_room_read(struct store *s, struct store_room_read *r)
 {
     submit(s, &r->base, STORE_KIND_ROOM_READ);
+}
+
+static void memory_rooms_read(struct store *s, struct store_rooms_read *r)
+{
+    store_rooms_read_check(r);
+    submit(s, &r->base, STORE_KIND_ROOMS_READ);
 }
 
 static void memory_append(struct store *s, struct store_append *r)
@@ -220,10 +242,29 @@ static void memory_ack_read(struct store *s, struct store_ack_read *r)
     submit(s, &r->base, STORE_KIND_ACK_READ);
 }
 
+static void memory_likes_add(struct store *s, struct store_likes_add *r)
+{
+    assert(r->count > 0 && r->count <= STORE_LIKES_MAX);
+    submit(s, &r->base, STORE_KIND_LIKES_ADD);
+}
+
+static void memory_watch_add(struct store *s, struct store_watch_add *r)
+{
+    assert(r->count > 0 && r->count <= STORE_WATCH_MAX);
+    submit(s, &r->base, STORE_KIND_WATCH_ADD);
+}
+
+static void memory_watch_read(struct store *s, struct store_watch_read *r)
+{
+    assert(r->limit <= STORE_WATCH_PAGE_MAX);
+    submit(s, &r->base, STORE_KIND_WATCH_READ);
+}
+
 static void memory_status(struct store *base, struct store_status *ret_status)
 {
     struct memory_store *s = memory_store_from(base);
-    struct store_status status = {.is_up = s->state == MEMORY_UP, .since_ms = s->since_ms, .pending = s->pending};
+    struct store_status status = {
+        .is_up = s->state == MEMORY_UP, .since_ms = s->since_ms, .life = 1, .pending = s->pending};
 
     (void)snprintf(status.server, sizeof(status.server), "memory");
     *ret_status = status;
@@ -250,6 +291,7 @@ static struct store *memory_free(struct store *base)
     memory_presence_clear(s);
     memory_logs_clear(s);
     memory_marks_clear(s);
+    memory_live_clear(s);
     free(s->release_node);
     free(s);
     return NULL;
@@ -266,12 +308,16 @@ static const struct store_ops memory_ops = {
     .user_read = memory_user_read,
     .room_put = memory_room_put,
     .room_read = memory_room_read,
+    .rooms_read = memory_rooms_read,
     .append = memory_append,
     .log_read = memory_log_read,
     .sweep = memory_sweep,
     .interest_put = memory_interest_put,
     .ack_put = memory_ack_put,
     .ack_read = memory_ack_read,
+    .likes_add = memory_likes_add,
+    .watch_add = memory_watch_add,
+    .watch_read = memory_watch_read,
     .status = memory_status,
     .stop = memory_stop,
     .free = memory_free,
@@ -296,6 +342,9 @@ int memory_store_new(struct loop *owner, const struct store_identity *identity, 
     list_init(&s->release.link);
     list_init(&s->log_turns);
     list_init(&s->mark_turns);
+    list_init(&s->known_turns);
+    list_init(&s->likes_turns);
+    list_init(&s->watch_turns);
     loop_timer_init(&s->work, owner, on_work, s);
     *ret_store = &s->base;
     return 0;

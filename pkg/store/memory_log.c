@@ -171,11 +171,21 @@ static int add_entry(struct memory_store *s, struct store_append *r, const struc
     return 0;
 }
 
+static bool is_known(struct memory_store *s, struct slice channel)
+{
+    return log_find(s, channel) || memory_is_known(s, channel);
+}
+
 int memory_append_run(struct memory_store *s, struct store_append *r)
 {
     const struct slice key[MEMORY_MARK_PARTS] = {SLICE_LITERAL("key"), r->channel, r->sender, r->key};
 
     settle_some(s);
+    if (r->only_known && !is_known(s, r->channel)) {
+        r->position = (struct store_position){0};
+        r->is_repeat = false;
+        return 0;
+    }
     if (!memory_mark_find(s, key, &r->position))
         return add_entry(s, r, key);
     r->is_repeat = true;
@@ -298,6 +308,11 @@ bool memory_interest_is_stated(struct memory_store *s, struct slice channel)
     return log && log->interest_end_ms > 0;
 }
 
+static int remember(struct memory_store *s, const struct store_interest_put *r, size_t index)
+{
+    return r->known_ms && r->known_ms[index] ? memory_know(s, r->channels[index], r->known_ms[index]) : 0;
+}
+
 static void end_interest(struct memory_store *s, struct slice channel)
 {
     struct memory_log *log = log_find(s, channel);
@@ -315,6 +330,8 @@ int memory_interest_put_run(struct memory_store *s, const struct store_interest_
     for (size_t i = 0; i < r->count; i++) {
         struct memory_log *log;
 
+        if (remember(s, r, i) < 0)
+            return STORE_E_UNAVAILABLE;
         if (r->is_end) {
             end_interest(s, r->channels[i]);
             continue;
@@ -326,6 +343,8 @@ int memory_interest_put_run(struct memory_store *s, const struct store_interest_
         if (log->end_ms < end_ms)
             log->end_ms = end_ms;
         r->positions[i] = log_last(log);
+        if (r->have_rest)
+            r->have_rest[i] = false; /* this store has one life */
         if (r->positions[i].epoch == 0)
             r->positions[i].epoch = s->last_epoch = epoch_now(s, false);
     }

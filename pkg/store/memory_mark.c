@@ -1,6 +1,7 @@
 /*
  * Positions under names, each for a time. Nobody walks the table: whoever sets a mark looks at a few others in turn and
- * drops those whose time is over, so that the dead are never many more than the living.
+ * drops those whose time is over, so that the dead are never many more than the living. Of users that were here the
+ * latest MEMORY_KNOWN_MAX are remembered.
  */
 #include "base/map.h"
 #include "store/memory_internal.h"
@@ -11,6 +12,7 @@
 struct memory_mark {
     UT_hash_handle hh;
     struct list turn;
+    struct list known; /* memory_store->known_turns; else unlinked */
     uint64_t end_ms;
     struct store_position position;
     size_t size;
@@ -21,6 +23,10 @@ static void mark_free(struct memory_store *s, struct memory_mark *m)
 {
     HASH_DEL(s->marks, m);
     list_remove(&m->turn);
+    if (list_is_linked(&m->known)) {
+        list_remove(&m->known);
+        s->known_count--;
+    }
     free(m);
 }
 
@@ -74,39 +80,74 @@ bool memory_mark_find(struct memory_store *s, const struct slice parts[MEMORY_MA
     return m != NULL;
 }
 
-int memory_mark_set(struct memory_store *s, const struct slice parts[MEMORY_MARK_PARTS], struct store_position position,
-                    uint64_t age_ms)
+/** NULL: out of memory. */
+static struct memory_mark *mark_put(struct memory_store *s, const struct slice parts[MEMORY_MARK_PARTS],
+                                    struct store_position position, uint64_t age_ms)
 {
     base_cleanup(buffer_deinit)
     struct buffer name = {0};
     struct memory_mark *m;
 
     if (!write_name(parts, &name))
-        return -ENOMEM;
+        return NULL;
     drop_some(s);
     m = find_living(s, buffer_slice(&name));
     if (!m) {
         m = calloc(1, sizeof(*m) + name.size);
         if (!m)
-            return -ENOMEM;
+            return NULL;
         m->size = name.size;
         memcpy(m->name, name.data, name.size);
         HASH_ADD_KEYPTR(hh, s->marks, m->name, m->size, m);
         if (!MAP_ADDED(m)) {
             free(m);
-            return -ENOMEM;
+            return NULL;
         }
         list_append(&s->mark_turns, &m->turn);
+        list_init(&m->known);
     }
     m->position = position;
     m->end_ms = memory_now_ms(s) + age_ms;
-    return 0;
+    return m;
+}
+
+int memory_mark_set(struct memory_store *s, const struct slice parts[MEMORY_MARK_PARTS], struct store_position position,
+                    uint64_t age_ms)
+{
+    return mark_put(s, parts, position, age_ms) ? 0 : -ENOMEM;
 }
 
 void memory_marks_clear(struct memory_store *s)
 {
     while (!list_is_empty(&s->mark_turns))
         mark_free(s, container_of(s->mark_turns.next, struct memory_mark, turn));
+}
+
+/* ---- who was here ---- */
+
+bool memory_is_known(struct memory_store *s, struct slice channel)
+{
+    const struct slice parts[MEMORY_MARK_PARTS] = {SLICE_LITERAL("known"), channel, SLICE_LITERAL("")};
+    struct store_position none;
+
+    return memory_mark_find(s, parts, &none);
+}
+
+int memory_know(struct memory_store *s, struct slice channel, uint64_t age_ms)
+{
+    const struct slice parts[MEMORY_MARK_PARTS] = {SLICE_LITERAL("known"), channel, SLICE_LITERAL("")};
+    struct memory_mark *m = mark_put(s, parts, (struct store_position){0}, age_ms);
+
+    if (!m)
+        return -ENOMEM;
+    if (list_is_linked(&m->known))
+        list_remove(&m->known);
+    else
+        s->known_count++;
+    list_append(&s->known_turns, &m->known);
+    if (s->known_count > MEMORY_KNOWN_MAX)
+        mark_free(s, container_of(s->known_turns.next, struct memory_mark, known));
+    return 0;
 }
 
 /* ---- acks ---- */

@@ -1,6 +1,6 @@
 /*
- * Leases, sessions and rooms in memory, each a copy: of sessions, which are many, one allocation each; of the others
- * with an arena of its own.
+ * Leases and sessions in memory, each a copy: of sessions, which are many, one allocation each; of leases with an arena
+ * of its own. Rooms are in memory_room.c.
  */
 #include "base/map.h"
 #include "store/memory_internal.h"
@@ -29,14 +29,6 @@ struct memory_user {
     char name[]; /* by which s->users finds it */
 };
 
-struct memory_room {
-    UT_hash_handle hh; /* by name */
-    struct slice name;
-    struct store_room_part part;
-    uint64_t stated_ms;
-    struct store_arena arena;
-};
-
 /* ---- leases ---- */
 
 static struct memory_lease *lease_free(struct memory_lease *l)
@@ -63,8 +55,7 @@ static void lease_drop(struct memory_store *s, struct memory_lease *l)
     lease_free(l);
 }
 
-/** Whether what this node states is believed. */
-static bool is_leased(const struct memory_store *s)
+bool memory_is_leased(const struct memory_store *s)
 {
     const struct memory_lease *l = lease_find(s, s->node);
 
@@ -87,12 +78,18 @@ static struct memory_lease *lease_copy(const struct store_lease *lease)
     return base_take(copy);
 }
 
-/** Return: 0, STORE_E_TAKEN, or STORE_E_UNAVAILABLE when out of memory. */
-int memory_lease_set(struct memory_store *s, const struct store_lease *lease)
+static bool is_replaced(const struct memory_lease *old, const struct store_lease_put *put)
 {
+    return put->takes_over && old->lease.started_ms < put->lease.started_ms;
+}
+
+/** Return: 0, STORE_E_TAKEN, or STORE_E_UNAVAILABLE when out of memory. */
+int memory_lease_set(struct memory_store *s, const struct store_lease_put *put)
+{
+    const struct store_lease *lease = &put->lease;
     struct memory_lease *old = lease_find(s, slice_from(lease->node)), *added;
 
-    if (old && old->lease.incarnation != lease->incarnation && old->end_ms > memory_now_ms(s))
+    if (old && old->lease.incarnation != lease->incarnation && old->end_ms > memory_now_ms(s) && !is_replaced(old, put))
         return STORE_E_TAKEN;
     added = lease_copy(lease);
     if (!added)
@@ -257,16 +254,25 @@ static int session_set(struct memory_store *s, const struct store_session *sessi
     return 0;
 }
 
-int memory_session_put_run(struct memory_store *s, const struct store_session_put *r)
+static void session_end(struct memory_store *s, struct slice id)
 {
-    struct memory_session *m;
+    struct memory_session *m = table_find(&s->sessions, id);
 
-    if (!r->is_end)
-        return session_set(s, &r->session);
-    m = table_find(&s->sessions, r->session.session);
     if (m)
         session_drop(s, m);
-    return 0;
+}
+
+void memory_session_put_run(struct memory_store *s, struct store_session_put *r)
+{
+    for (size_t i = 0; i < r->count; i++) {
+        struct store_session_item *item = &r->items[i];
+
+        item->result = 0;
+        if (item->is_end)
+            session_end(s, item->session.session);
+        else
+            item->result = session_set(s, &item->session);
+    }
 }
 
 static size_t user_list(struct memory_store *s, struct memory_user *user, struct store_session *sessions)
@@ -316,102 +322,11 @@ void memory_user_read_run(struct memory_store *s, struct store_user_read *r)
         r->done(r, STORE_E_UNAVAILABLE, NULL, 0);
         return;
     }
-    if (user && is_leased(s))
+    if (user && memory_is_leased(s))
         count = user_list(s, user, sessions);
     r->done(r, 0, sessions, count); /* @r may be gone now; the user is not, for requests only queue what they change */
     if (user)
         user_expire(s, user);
-}
-
-/* ---- rooms ---- */
-
-static struct memory_room *room_free(struct memory_room *room)
-{
-    if (!room)
-        return NULL;
-    store_arena_deinit(&room->arena);
-    free(room);
-    return NULL;
-}
-BASE_DEFINE_CLEANUP(struct memory_room *, room_free)
-
-static struct memory_room *room_find(const struct memory_store *s, struct slice name)
-{
-    struct memory_room *found;
-
-    HASH_FIND(hh, s->rooms, name.data, name.size, found);
-    return found;
-}
-
-static void room_drop(struct memory_store *s, struct memory_room *room)
-{
-    HASH_DEL(s->rooms, room);
-    room_free(room);
-}
-
-static struct memory_room *room_copy(const struct store_room_put *r)
-{
-    base_cleanup(room_free_p)
-    struct memory_room *room = calloc(1, sizeof(*room));
-    struct slice *names;
-
-    if (!room)
-        return NULL;
-    room->name = store_arena_copy(&room->arena, r->room);
-    names = store_arena_take(&room->arena, (r->name_count + 1) * sizeof(*names));
-    if (!slice_is_set(room->name) || !names)
-        return NULL;
-    for (size_t i = 0; i < r->name_count; i++) {
-        names[i] = store_arena_copy(&room->arena, r->names[i]);
-        if (!slice_is_set(names[i]))
-            return NULL;
-    }
-    room->part = (struct store_room_part){
-        .connections = r->connections, .users = r->users, .names = names, .name_count = r->name_count};
-    return base_take(room);
-}
-
-int memory_room_put_run(struct memory_store *s, const struct store_room_put *r)
-{
-    struct memory_room *old = room_find(s, r->room), *added = NULL;
-
-    if (r->connections > 0) {
-        added = room_copy(r);
-        if (!added)
-            return STORE_E_UNAVAILABLE;
-        added->part.node = s->node;
-        added->stated_ms = memory_now_ms(s);
-    }
-    if (old)
-        room_drop(s, old);
-    if (!added)
-        return 0;
-    HASH_ADD_KEYPTR(hh, s->rooms, added->name.data, added->name.size, added);
-    if (MAP_ADDED(added))
-        return 0;
-    room_free(added);
-    return STORE_E_UNAVAILABLE;
-}
-
-void memory_room_read_run(struct memory_store *s, struct store_room_read *r)
-{
-    struct memory_room *room = room_find(s, r->room);
-    struct store_room_part part = {0};
-
-    if (room && memory_now_ms(s) - room->stated_ms > s->expiry_ms) {
-        room_drop(s, room);
-        room = NULL;
-    }
-    if (!room || !is_leased(s)) {
-        r->done(r, 0, &part, 0);
-        return;
-    }
-    part = room->part;
-    if (!r->with_names) {
-        part.names = NULL;
-        part.name_count = 0;
-    }
-    r->done(r, 0, &part, 1);
 }
 
 void memory_presence_clear(struct memory_store *s)
@@ -419,7 +334,6 @@ void memory_presence_clear(struct memory_store *s)
     struct memory_lease *lease, *next_lease;
     size_t position = 0;
     void *object;
-    struct memory_room *room, *next_room;
 
     HASH_ITER (hh, s->leases, lease, next_lease) {
         lease_drop(s, lease);
@@ -430,7 +344,5 @@ void memory_presence_clear(struct memory_store *s)
     for (position = 0; (object = table_next(&s->users, &position));)
         free(object);
     table_deinit(&s->users);
-    HASH_ITER (hh, s->rooms, room, next_room) {
-        room_drop(s, room);
-    }
+    memory_rooms_clear(s);
 }

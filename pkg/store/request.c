@@ -15,6 +15,7 @@ static void refuse_presence(struct store_request *r)
     struct store_user_read *user_read = container_of(r, struct store_user_read, base);
     struct store_room_put *room_put = container_of(r, struct store_room_put, base);
     struct store_room_read *room_read = container_of(r, struct store_room_read, base);
+    struct store_rooms_read *rooms_read = container_of(r, struct store_rooms_read, base);
 
     if (r->kind == STORE_KIND_SEEN)
         seen->done(seen, STORE_E_UNAVAILABLE);
@@ -29,7 +30,9 @@ static void refuse_presence(struct store_request *r)
     else if (r->kind == STORE_KIND_ROOM_PUT)
         room_put->done(room_put, STORE_E_UNAVAILABLE);
     else if (r->kind == STORE_KIND_ROOM_READ)
-        room_read->done(room_read, STORE_E_UNAVAILABLE, NULL, 0);
+        room_read->done(room_read, STORE_E_UNAVAILABLE, NULL);
+    else if (r->kind == STORE_KIND_ROOMS_READ)
+        rooms_read->done(rooms_read, STORE_E_UNAVAILABLE, NULL, 0, SLICE_NONE);
 }
 
 void store_request_refuse(struct store_request *r)
@@ -40,6 +43,9 @@ void store_request_refuse(struct store_request *r)
     struct store_interest_put *interest_put = container_of(r, struct store_interest_put, base);
     struct store_ack_put *ack_put = container_of(r, struct store_ack_put, base);
     struct store_ack_read *ack_read = container_of(r, struct store_ack_read, base);
+    struct store_watch_add *watch_add = container_of(r, struct store_watch_add, base);
+    struct store_watch_read *watch_read = container_of(r, struct store_watch_read, base);
+    struct store_likes_add *likes_add = container_of(r, struct store_likes_add, base);
     const struct store_position none = {0};
 
     assert(!list_is_linked(&r->link));
@@ -62,6 +68,15 @@ void store_request_refuse(struct store_request *r)
     case STORE_KIND_ACK_READ:
         ack_read->done(ack_read, STORE_E_UNAVAILABLE, none);
         break;
+    case STORE_KIND_LIKES_ADD:
+        likes_add->done(likes_add, STORE_E_UNAVAILABLE);
+        break;
+    case STORE_KIND_WATCH_ADD:
+        watch_add->done(watch_add, STORE_E_UNAVAILABLE);
+        break;
+    case STORE_KIND_WATCH_READ:
+        watch_read->done(watch_read, STORE_E_UNAVAILABLE, NULL, 0, SLICE_NONE);
+        break;
     case STORE_KIND_SEEN:
     case STORE_KIND_LEASE_PUT:
     case STORE_KIND_NODES_READ:
@@ -69,6 +84,7 @@ void store_request_refuse(struct store_request *r)
     case STORE_KIND_USER_READ:
     case STORE_KIND_ROOM_PUT:
     case STORE_KIND_ROOM_READ:
+    case STORE_KIND_ROOMS_READ:
         refuse_presence(r);
         break;
     case STORE_KIND_RELEASE:

@@ -65,6 +65,8 @@ struct store_lease {
 struct store_lease_put {
     struct store_request base;
     struct store_lease lease;
+    /** This incarnation has the node's queue, so one that started earlier has it no more: its lease is taken over. */
+    bool takes_over;
     void (*done)(struct store_lease_put *r, int result); /* 0, STORE_E_UNAVAILABLE, STORE_E_TAKEN */
 };
 
@@ -82,10 +84,29 @@ struct store_session {
     struct slice node;
 };
 
-struct store_session_put {
-    struct store_request base;
+/** Statements at most in one session_put. */
+#define STORE_SESSIONS_PUT_MAX 256
+
+/** One statement of a session_put. */
+struct store_session_item {
     struct store_session session; /* slices are borrowed until done */
     bool is_end;
+    void *userdata; /* the caller's */
+    int result;     /* of an answer: 0, STORE_E_UNAVAILABLE */
+};
+
+/**
+ * struct store_session_put - sessions that began or ended
+ *
+ * Each statement is absolute: it may be made again. They are carried out in their order, so that of one session's the
+ * last one stands. One that the store refuses (out of memory, another program's value in its place) takes none of the
+ * others with it.
+ */
+struct store_session_put {
+    struct store_request base;
+    struct store_session_item *items;
+    size_t count; /* 1 to STORE_SESSIONS_PUT_MAX */
+    /** @result 0: each item has its own. Else none was carried out as far as is known, and items have no result. */
     void (*done)(struct store_session_put *r, int result);
 };
 
@@ -96,31 +117,105 @@ struct store_user_read {
     void (*done)(struct store_user_read *r, int result, const struct store_session *sessions, size_t count);
 };
 
-/** This node's part of a room, absolute. connections 0 takes it away. */
+/** What is kept of a room's people. */
+enum store_room_mode {
+    STORE_ROOM_CONNECTIONS, /* how many connections each node has; they count as users */
+    STORE_ROOM_USERS,       /* and which users, so that one on two nodes counts once */
+    STORE_ROOM_ROSTER,      /* and their names in order, to be paged through */
+};
+
+/** Names at most in one room_put; and in the answer of one room_read. */
+#define STORE_ROOM_NAMES_MAX 500
+
+/**
+ * struct store_room_put - this node's part of a room, and what the room is then
+ *
+ * @connections is absolute; 0 takes the part away. Users are stated by what changed, under a version that is one above
+ * that of the statement before. With @is_first the store forgets what it has of this node, and @joined are all who are
+ * here (or the first of them, when there are more than fit). A statement that follows none of this incarnation, or not
+ * the one before (the store came back empty or older; others found this node's lease ended and took its users away; a
+ * statement was lost), changes nothing and is answered with @is_behind: then all is to be stated anew.
+ *
+ * Whoever finds the part of a node that does not live takes it away, and its users with it. (Nothing is lost by that: a
+ * node that was thought dead finds itself behind.)
+ */
 struct store_room_put {
     struct store_request base;
-    struct slice room; /* borrowed until done, likewise names */
+    struct slice room; /* borrowed until done, likewise names and mirrors */
+    enum store_room_mode mode;
+    bool is_first;
+    uint64_t version; /* at least 1 */
     uint64_t connections;
-    uint64_t users;
-    const struct slice *names; /* of users here; at most STORE_ROOM_NAMES_MAX */
-    size_t name_count;
+    uint64_t users;             /* here, for people who look into the store */
+    const struct slice *joined; /* both together at most STORE_ROOM_NAMES_MAX; none in mode CONNECTIONS */
+    size_t joined_count;
+    const struct slice *left;
+    size_t left_count;
+    struct slice mirror, likes_mirror; /* plain keys, without prefix, that get the count, and likes, as text; not set:
+                                        * those that any node has named last for this room, if one has */
+    bool wants_to_tell;
+    uint64_t tell_interval_ms;
+    /* answers, written before done(0) */
+    bool is_behind;
+    bool may_tell;      /* nobody in the cluster was given leave within tell_interval_ms */
+    uint64_t wait_ms;   /* else until somebody may be */
+    uint64_t all_users; /* distinct, of all living nodes */
+    uint64_t all_connections;
+    bool *is_news;  /* for each of joined, then left: the user is on no other node; NULL: not wanted */
+    void *userdata; /* the caller's */
     void (*done)(struct store_room_put *r, int result);
 };
-#define STORE_ROOM_NAMES_MAX 500
 
 struct store_room_part {
     struct slice node;
     uint64_t connections, users;
-    const struct slice *names;
+};
+
+/** A room as it is. */
+struct store_room {
+    uint64_t users, connections; /* as of room_put */
+    uint64_t likes;
+    const struct store_room_part *parts; /* of living nodes */
+    size_t part_count;
+    const struct slice *names; /* the first of them behind @after, sorted by bytes; only in mode ROSTER */
     size_t name_count;
 };
 
 struct store_room_read {
     struct store_request base;
-    struct slice room; /* borrowed until done */
-    bool with_names;
-    /** The parts of living nodes, valid during the call. */
-    void (*done)(struct store_room_read *r, int result, const struct store_room_part *parts, size_t count);
+    struct slice room; /* borrowed until done, likewise @after */
+    enum store_room_mode mode;
+    size_t limit;       /* of names; 0: none are wanted */
+    struct slice after; /* not set: from the first */
+    /** @room is valid during the call. */
+    void (*done)(struct store_room_read *r, int result, const struct store_room *room);
+};
+
+/** Rooms at most, about, in a page of rooms_read. */
+#define STORE_ROOMS_PAGE_MAX 500
+
+/** A room that somebody is in. */
+struct store_room_line {
+    struct slice room;
+    uint64_t users, connections; /* of living nodes, as they stated them */
+    uint64_t nodes;              /* how many of them it is on */
+};
+
+/**
+ * struct store_rooms_read - a page of the rooms that somebody on a living node is in, without order
+ *
+ * The store looks at no more than a part of what it has for a page, so that one may be empty although there are more;
+ * a room may stand in two of them. Who was in it from before the first page until behind the last is in one at least.
+ * Nothing is tidied up on the way: of users on several nodes, one who was also on a node that died since may count
+ * twice until a living node states the room again.
+ */
+struct store_rooms_read {
+    struct store_request base;
+    struct slice after; /* borrowed until done; what a page before gave as @next; not set: the first page */
+    size_t limit;       /* about; 1 to STORE_ROOMS_PAGE_MAX */
+    /** Valid during the call; @next not set: that was all. */
+    void (*done)(struct store_rooms_read *r, int result, const struct store_room_line *rooms, size_t count,
+                 struct slice next);
 };
 
 /* ---- the logs ---- */
@@ -174,6 +269,8 @@ struct store_append {
     struct slice record;                   /* opaque */
     const struct store_log_limits *limits; /* borrowed until done; of one channel's appends in one turn, the first's */
     bool wants_interest;
+    bool only_known; /* where nobody listens, nobody is remembered (store_interest_put.known_ms) and no log is, nothing
+                        is added, and the position is 0:0. For a minute after the store began a life all are known. */
     uint64_t deadline_ms; /* of loop_now_ms(); 0: never sent twice */
     /* answers, written before done(0) */
     struct store_position position;
@@ -243,14 +340,17 @@ struct store_sweep {
  *
  * And, in the same moment and after it, where each of their logs stands: what is appended later has a position past
  * that, and its append names this node. A channel without a log stands at offset 0 of the epoch that a log begun in
- * this millisecond would have. Believed for store_identity.expiry_ms unless stated again.
+ * this millisecond would have. So does one whose log is of an epoch from before store_status.life: it has ended, though
+ * its entries are still there to be read. Believed for store_identity.expiry_ms unless stated again.
  */
 struct store_interest_put {
     struct store_request base;
     const struct slice *channels; /* borrowed until done */
     size_t count;                 /* 1 to STORE_INTEREST_MAX, distinct */
+    const uint64_t *known_ms; /* count, or NULL: for so long it is remembered that somebody listened; 0: it is not */
     bool is_end;
     struct store_position *positions; /* count answers, written before done(0); not if is_end */
+    bool *have_rest;                  /* likewise, or NULL: the log still has entries of an epoch that has ended */
     void (*done)(struct store_interest_put *r, int result);
 };
 
@@ -271,9 +371,83 @@ struct store_ack_read {
     void (*done)(struct store_ack_read *r, int result, struct store_position position);
 };
 
+/* ---- what is added up ---- */
+
+/** Rooms at most in one likes_add. */
+#define STORE_LIKES_MAX 100
+
+/**
+ * struct store_likes - likes of one room: what is to be added, and what the store says
+ *
+ * Added unless this node (this incarnation) has added to this room under @sequence or a higher one: so a request whose
+ * answer was lost is made again with the same numbers. A total is kept for @age_ms after each request, also one that
+ * adds nothing; with nothing to keep none is begun.
+ */
+struct store_likes {
+    struct slice room;   /* borrowed until done, likewise the mirror */
+    uint64_t count;      /* 0: only asks */
+    uint64_t sequence;   /* at least 1 */
+    uint64_t age_ms;     /* at least 1 */
+    struct slice mirror; /* a plain key, without prefix, that gets the total as text; not set: see store_room_put */
+    bool wants_to_tell;
+    /* answers, written before done(0) */
+    uint64_t total;
+    bool may_tell; /* nobody in the cluster was given leave within tell_interval_ms */
+};
+
+struct store_likes_add {
+    struct store_request base;
+    struct store_likes *items;
+    size_t count; /* 1 to STORE_LIKES_MAX, distinct rooms */
+    uint64_t tell_interval_ms;
+    void (*done)(struct store_likes_add *r, int result);
+};
+
+/** Intervals at most in one watch_add; entries at most, about, in a page of watch_read. */
+#define STORE_WATCH_MAX 200
+#define STORE_WATCH_PAGE_MAX 500
+
+/** A user watched a room, from so long ago until so long ago. */
+struct store_watch {
+    struct slice room, user; /* borrowed until done */
+    uint64_t from_ago_ms, to_ago_ms;
+    uint64_t age_ms; /* at least 1: what is added up of the room is kept so long */
+};
+
+/**
+ * struct store_watch_add - adds times that users watched
+ *
+ * What several devices, or nodes, say of the same time counts once, as long as they say it within two minutes; so an
+ * interval that is told twice adds nothing.
+ */
+struct store_watch_add {
+    struct store_request base;
+    const struct store_watch *items; /* borrowed until done */
+    size_t count;                    /* 1 to STORE_WATCH_MAX */
+    void (*done)(struct store_watch_add *r, int result);
+};
+
+struct store_watched {
+    struct slice user;
+    uint64_t seconds;
+};
+
+/** How long users watched a room: one of them, or a page of all, without order. */
+struct store_watch_read {
+    struct store_request base;
+    struct slice room, user; /* borrowed until done, likewise @after; user not set: all */
+    struct slice after;      /* what a page before gave as @next; not set: the first page */
+    size_t limit;            /* about; at most STORE_WATCH_PAGE_MAX */
+    /** Valid during the call; @next not set: that was all. */
+    void (*done)(struct store_watch_read *r, int result, const struct store_watched *watched, size_t count,
+                 struct slice next);
+};
+
 struct store_status {
     bool is_up;
     uint64_t since_ms; /* loop_now_ms() of the last change */
+    uint64_t life;     /* while up: changes when the server may have come back with less than it had; no epoch from
+                          before it is continued */
     uint64_t reconnects;
     uint64_t pending;         /* requests without an answer */
     char server[256];         /* the URL in use, without password */
@@ -299,12 +473,16 @@ struct store_ops {
     void (*user_read)(struct store *s, struct store_user_read *r);
     void (*room_put)(struct store *s, struct store_room_put *r);
     void (*room_read)(struct store *s, struct store_room_read *r);
+    void (*rooms_read)(struct store *s, struct store_rooms_read *r);
     void (*append)(struct store *s, struct store_append *r);
     void (*log_read)(struct store *s, struct store_log_read *r);
     void (*sweep)(struct store *s, struct store_sweep *r);
     void (*interest_put)(struct store *s, struct store_interest_put *r);
     void (*ack_put)(struct store *s, struct store_ack_put *r);
     void (*ack_read)(struct store *s, struct store_ack_read *r);
+    void (*likes_add)(struct store *s, struct store_likes_add *r);
+    void (*watch_add)(struct store *s, struct store_watch_add *r);
+    void (*watch_read)(struct store *s, struct store_watch_read *r);
     void (*status)(struct store *s, struct store_status *ret_status);
     /** Flushes for at most 1 s, then ends; open requests get STORE_E_UNAVAILABLE before it returns. */
     void (*stop)(struct store *s);
@@ -365,6 +543,11 @@ static inline void store_room_read(struct store *s, struct store_room_read *r)
     s->ops->room_read(s, r);
 }
 
+static inline void store_rooms_read(struct store *s, struct store_rooms_read *r)
+{
+    s->ops->rooms_read(s, r);
+}
+
 static inline void store_append(struct store *s, struct store_append *r)
 {
     s->ops->append(s, r);
@@ -393,6 +576,21 @@ static inline void store_ack_put(struct store *s, struct store_ack_put *r)
 static inline void store_ack_read(struct store *s, struct store_ack_read *r)
 {
     s->ops->ack_read(s, r);
+}
+
+static inline void store_likes_add(struct store *s, struct store_likes_add *r)
+{
+    s->ops->likes_add(s, r);
+}
+
+static inline void store_watch_add(struct store *s, struct store_watch_add *r)
+{
+    s->ops->watch_add(s, r);
+}
+
+static inline void store_watch_read(struct store *s, struct store_watch_read *r)
+{
+    s->ops->watch_read(s, r);
 }
 
 static inline void store_status(struct store *s, struct store_status *ret_status)

@@ -15,12 +15,16 @@ enum store_kind {
     STORE_KIND_USER_READ,
     STORE_KIND_ROOM_PUT,
     STORE_KIND_ROOM_READ,
+    STORE_KIND_ROOMS_READ,
     STORE_KIND_APPEND,
     STORE_KIND_LOG_READ,
     STORE_KIND_SWEEP,
     STORE_KIND_INTEREST_PUT,
     STORE_KIND_ACK_PUT,
     STORE_KIND_ACK_READ,
+    STORE_KIND_LIKES_ADD,
+    STORE_KIND_WATCH_ADD,
+    STORE_KIND_WATCH_READ,
     STORE_KIND_RELEASE, /* a backend's own, for lease_release(): nobody waits for it */
     STORE_KINDS,
 };
@@ -33,6 +37,25 @@ static inline void store_append_check(const struct store_append *r base_unused)
 {
     assert(slice_is_set(r->channel) && slice_is_set(r->sender) && slice_is_set(r->key));
     assert(r->key_age_ms > 0 && r->limits->length > 0 && r->limits->age_ms > 0);
+}
+
+/** Of store_session_put()'s. */
+static inline void store_session_put_check(const struct store_session_put *r base_unused)
+{
+    assert(r->count > 0 && r->count <= STORE_SESSIONS_PUT_MAX);
+}
+
+/** Of store_room_put()'s. */
+static inline void store_room_put_check(const struct store_room_put *r base_unused)
+{
+    assert(r->version > 0 && r->joined_count + r->left_count <= STORE_ROOM_NAMES_MAX);
+    assert(r->mode != STORE_ROOM_CONNECTIONS || r->joined_count + r->left_count == 0);
+}
+
+/** Of store_rooms_read()'s. */
+static inline void store_rooms_read_check(const struct store_rooms_read *r base_unused)
+{
+    assert(r->limit > 0 && r->limit <= STORE_ROOMS_PAGE_MAX);
 }
 
 static inline bool store_position_is_before(struct store_position a, struct store_position b)

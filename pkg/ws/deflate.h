@@ -84,6 +84,7 @@ int ws_deflate_answer_read(struct ws_deflate_answer *a, bool is_offered, struct 
  * was negotiated. A few that nobody holds wait here, so that a message in one piece costs no allocation. {0} to start.
  */
 struct ws_inflater;
+#define WS_INFLATER_BYTES (40 * 1024)
 struct ws_inflate_pool {
     struct ws_inflater *idle;
     size_t idle_count, held;

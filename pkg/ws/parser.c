@@ -23,7 +23,7 @@
 
 void ws_parser_init(struct ws_parser *p, const struct ws_parser_options *options)
 {
-    *p = (struct ws_parser){.options = *options};
+    *p = (struct ws_parser){.options = options};
 }
 
 static void parse_deinit(struct ws_parse *p)
@@ -88,8 +88,6 @@ static int first_byte(struct ws_parse *p, unsigned byte)
     default:
         return refuse(p, WS_CLOSE_PROTOCOL_ERROR, "The opcode is not known.");
     }
-    if (opcode == WS_OPCODE_CONTINUATION && p->options->max_fragments && p->fragments >= p->options->max_fragments)
-        return refuse(p, WS_CLOSE_TOO_BIG, "The message has too many fragments.");
     p->frame_opcode = (uint8_t)opcode;
     p->fin = fin;
     return GO_ON;
@@ -108,6 +106,10 @@ static int second_byte(struct ws_parse *p, unsigned byte)
         return refuse(p, WS_CLOSE_PROTOCOL_ERROR, "A control frame is longer than 125 bytes.");
     if (p->frame_opcode == WS_OPCODE_CLOSE && length == 1)
         return refuse(p, WS_CLOSE_PROTOCOL_ERROR, "A close frame has half a code.");
+    /* An empty frame that only ends the message does not count: some libraries know no other end. */
+    if (p->frame_opcode == WS_OPCODE_CONTINUATION && p->options->max_fragments &&
+        p->fragments >= p->options->max_fragments && !(p->fin && length == 0))
+        return refuse(p, WS_CLOSE_TOO_BIG, "The message has too many fragments.");
     p->payload_left = length;
     p->header_need = (uint8_t)(2 + (length == 126 ? 2 : length == 127 ? 8 : 0) + (byte & MASKED ? 4 : 0));
     return GO_ON;
@@ -382,6 +384,15 @@ static bool parse_is_idle(const struct ws_parse *p)
            p->control_have == 0 && !p->message.data && !buffer_error(&p->message);
 }
 
+size_t ws_parser_held_bytes(const struct ws_parser *p)
+{
+    const struct ws_parse *parse = p->parse;
+
+    if (!parse || (!parse->in_message && !parse->in_payload && parse->header_have == 0))
+        return 0; /* a window that is kept between messages is another matter */
+    return sizeof(*parse) + parse->message.size + (parse->inflater ? WS_INFLATER_BYTES : 0);
+}
+
 void ws_parser_settle(struct ws_parser *p)
 {
     if (!p->parse)
@@ -399,13 +410,13 @@ int ws_parser_feed(struct ws_parser *p, char *data, size_t size, size_t *ret_con
     int r;
 
     *ret_consumed = size;
-    if (p->failed)
+    if (!p->options)
         return -ENOMEM;
     if (parse) {
         parse_settle(parse);
     } else {
         fresh =
-            (struct ws_parse){.options = &p->options, .header_need = 2, .message.limit = p->options.max_message_bytes};
+            (struct ws_parse){.options = p->options, .header_need = 2, .message.limit = p->options->max_message_bytes};
         parse = &fresh;
     }
     r = parse_feed(parse, data, size, ret_consumed, &event);
@@ -420,7 +431,8 @@ int ws_parser_feed(struct ws_parser *p, char *data, size_t size, size_t *ret_con
             *p->parse = fresh;
         }
     }
-    p->failed = r == -ENOMEM;
+    if (r == -ENOMEM)
+        p->options = NULL;
     if (r == 0)
         *ret_event = event;
     return r;

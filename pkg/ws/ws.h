@@ -99,11 +99,11 @@ enum ws_result {
  * message at its header, or, inflated, at its first byte too many.
  */
 struct ws_parser {
-    struct ws_parser_options options;
-    struct ws_parse *parse; /* NULL: between messages */
-    bool failed;            /* memory ran out, for good */
+    const struct ws_parser_options *options; /* NULL: memory ran out, for good */
+    struct ws_parse *parse;                  /* NULL: between messages */
 };
 
+/** Borrows @options. */
 void ws_parser_init(struct ws_parser *p, const struct ws_parser_options *options);
 void ws_parser_deinit(struct ws_parser *p);
 /**
@@ -117,6 +117,8 @@ int ws_parser_feed(struct ws_parser *p, char *data, size_t size, size_t *ret_con
                    struct ws_event *ret_event) base_must_check;
 /** What the last event showed is not needed any more: a parser between messages then has no memory. */
 void ws_parser_settle(struct ws_parser *p);
+/** Memory that an unfinished message or control frame takes; 0 between messages. */
+size_t ws_parser_held_bytes(const struct ws_parser *p);
 /** After WS_E_CLOSE: 1002, 1007 or 1009, and a sentence of static lifetime. */
 unsigned ws_parser_error(const struct ws_parser *p, const char **ret_sentence);
 

@@ -38,6 +38,13 @@ def _(c):
     c.echo(BINARY, b"x" * MAX_FRAGMENTS, fragments(BINARY, b"x" * MAX_FRAGMENTS, 1))
 
 
+@case("RFC 6455 5.4, 10.4", "65,536 frames of a byte, and an empty one that ends the message")
+@timely
+def _(c):
+    payload_sent = b"x" * MAX_FRAGMENTS
+    c.echo(BINARY, payload_sent, fragments(BINARY, payload_sent, 1, ends=False) + frame(CONTINUATION, b""))
+
+
 @case("RFC 6455 5.4, 10.4", "65,537 frames of a byte")
 def _(c):
     try:

@@ -108,12 +108,12 @@ class Connection:
         self.peer.socket.close()
 
 
-def fragments(opcode, payload, size, between=b"", rsv=0):
-    """The message in frames of so many bytes, with these bytes between them."""
+def fragments(opcode, payload, size, between=b"", rsv=0, ends=True):
+    """The message in frames of so many bytes, with these bytes between them; whole, or one that goes on."""
     pieces = [payload[at:at + size] for at in range(0, len(payload), size)] or [b""]
     out = []
     for i, piece in enumerate(pieces):
-        out.append(frame(CONTINUATION if i else opcode, piece, fin=i == len(pieces) - 1, rsv=0 if i else rsv))
+        out.append(frame(CONTINUATION if i else opcode, piece, fin=ends and i == len(pieces) - 1, rsv=0 if i else rsv))
         if i < len(pieces) - 1:
             out.append(between)
     return b"".join(out)

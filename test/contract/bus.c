@@ -10,9 +10,10 @@
 /* after the standard headers it needs */
 #include <cmocka.h>
 
-#define ANSWER_MS 15000
+#define ANSWER_MS 60000
 
 int bus_rabbitmq_run(void);
+int bus_ingress_run(void);
 
 static void becomes_ready(void **state)
 {
@@ -132,6 +133,31 @@ static void stop_answers_everything(void **state)
     assert_int_equal(bench_publish_number(b, n, "room:1", 1), BUS_E_UNAVAILABLE);
 }
 
+static void never_told(struct bus_deposit *d base_unused, int result base_unused)
+{
+    fail();
+}
+
+/** Neither a node alone nor one whose options say no has a queue to keep anything in, or one to read. */
+static void nothing_is_kept_where_there_is_no_queue(void **state)
+{
+    struct bench *b = *state;
+    struct node *n = bench_node(b);
+    struct bus_deposit d = {.body = SLICE_LITERAL("x"), .done = never_told};
+
+    node_start_ready(n);
+    bus_ingress(n->bus, true);
+    for (size_t i = 0; i < BUS_SHELVES; i++) {
+        d.shelf = (enum bus_shelf)i;
+        assert_int_equal(bus_deposit(n->bus, &d), BUS_E_UNAVAILABLE);
+    }
+    n->keeps_deliveries = true;
+    assert_int_equal(bench_publish_number(b, n, "room:1", 1), 0);
+    b->wanted = 1;
+    assert_true(run_until(b, heard_wanted, ANSWER_MS));
+    assert_false(bus_delivery_is_void(n->bus, container_of(n->kept.next, struct bus_delivery, link)));
+}
+
 static void deliveries_may_outlive_the_stop(void **state)
 {
     struct bench *b = *state;
@@ -154,6 +180,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(busy_at_the_limit, bench_setup, bench_teardown),
         cmocka_unit_test_setup_teardown(unavailable_before_start_is_ready, bench_setup, bench_teardown),
         cmocka_unit_test_setup_teardown(stop_answers_everything, bench_setup, bench_teardown),
+        cmocka_unit_test_setup_teardown(nothing_is_kept_where_there_is_no_queue, bench_setup, bench_teardown),
         cmocka_unit_test_setup_teardown(deliveries_may_outlive_the_stop, bench_setup, bench_teardown),
     };
     bool is_rabbitmq = argc > 1 && strcmp(argv[1], "rabbitmq") == 0;
@@ -167,5 +194,5 @@ int main(int argc, char **argv)
     }
     bench_backend = is_rabbitmq ? BACKEND_RABBITMQ : BACKEND_LOCAL;
     failed = cmocka_run_group_tests_name(is_rabbitmq ? "bus over RabbitMQ" : "local bus", tests, NULL, NULL);
-    return failed + (is_rabbitmq ? bus_rabbitmq_run() : 0);
+    return failed + (is_rabbitmq ? bus_rabbitmq_run() + bus_ingress_run() : 0);
 }

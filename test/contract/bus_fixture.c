@@ -13,7 +13,7 @@
 
 #include <amqp.h>
 
-#define READY_MS 15000
+#define READY_MS 60000
 #define POLL_MS 2
 
 enum backend bench_backend;
@@ -141,6 +141,14 @@ static void hear(struct node *n, const struct bus_delivery *d, const struct mess
     h->redelivered = d->redelivered;
 }
 
+static void done_with(struct node *n, struct bus_delivery *d)
+{
+    if (n->keeps_deliveries)
+        list_append(&n->kept, &d->link);
+    else
+        bus_delivery_done(n->bus, d);
+}
+
 static void on_delivery(void *userdata, struct bus_delivery *d)
 {
     struct node *n = userdata;
@@ -158,10 +166,23 @@ static void on_delivery(void *userdata, struct bus_delivery *d)
             n->poison++;
     }
     bus_reader_deinit(&reader);
-    if (n->keeps_deliveries)
-        list_append(&n->kept, &d->link);
-    else
-        bus_delivery_done(n->bus, d);
+    done_with(n, d);
+}
+
+static void on_ingress(void *userdata, struct bus_delivery *d)
+{
+    struct node *n = userdata;
+
+    n->ingress_bodies++;
+    n->body_bytes = d->body->size;
+    n->whole_bytes = d->whole_bytes;
+    n->oversized += d->is_oversized;
+    if (!d->is_oversized) {
+        on_delivery(userdata, d);
+        return;
+    }
+    n->bodies++;
+    done_with(n, d);
 }
 
 static void on_state(void *userdata, const struct bus_status *status)
@@ -197,6 +218,7 @@ struct node *bench_node(struct bench *b)
         .max_body_bytes = 100000,
         .queue_expires_ms = 60000,
         .queue_max_length = 100000,
+        .ingress_prefetch = 50,
     };
     return n;
 }
@@ -211,7 +233,8 @@ void node_start(struct node *n)
     else
         result = bus_local_new(b->loop, (size_t)n->config.max_pending, &n->bus);
     assert_int_equal(result, 0);
-    n->bus->callbacks = (struct bus_callbacks){.on_delivery = on_delivery, .on_state = on_state, .userdata = n};
+    n->bus->callbacks = (struct bus_callbacks){
+        .on_delivery = on_delivery, .on_ingress = on_ingress, .on_state = on_state, .userdata = n};
     assert_int_equal(bus_start(n->bus), 0);
 }
 
@@ -230,7 +253,7 @@ void node_stop(struct node *n)
     if (!n->bus)
         return;
     bus_stop(n->bus);
-    assert_true(clock_monotonic_ms() - began < 3000);
+    assert_true(clock_monotonic_ms() - began < 10000);
     give_back(n);
     n->bus = bus_free(n->bus);
 }
@@ -249,10 +272,15 @@ bool first_is_ready(struct bench *b)
     return b->nodes[0].status.state == BUS_STATE_READY;
 }
 
+void node_start_ready_all(struct bench *b)
+{
+    assert_true(run_until(b, all_are_ready, READY_MS));
+}
+
 void node_start_ready(struct node *n)
 {
     node_start(n);
-    assert_true(run_until(n->bench, all_are_ready, READY_MS));
+    node_start_ready_all(n->bench);
 }
 
 /* ---- publishing ---- */
@@ -291,7 +319,8 @@ int bench_publish(struct bench *b, struct node *n, const struct message *fields,
     return result;
 }
 
-int bench_publish_number(struct bench *b, struct node *n, const char *channel, size_t number)
+int bench_publish_number_to(struct bench *b, struct node *n, const char *channel, size_t number,
+                            const char *const *nodes, size_t node_count)
 {
     char text[32];
     struct message fields = {
@@ -303,12 +332,26 @@ int bench_publish_number(struct bench *b, struct node *n, const char *channel, s
 
     (void)snprintf(text, sizeof(text), "%zu", number);
     fields.id = fields.data = slice_from(text);
-    return bench_publish(b, n, &fields, BUS_ROUTE_FANOUT, NULL, 0);
+    return bench_publish(b, n, &fields, node_count ? BUS_ROUTE_NODES : BUS_ROUTE_FANOUT, nodes, node_count);
+}
+
+int bench_publish_number(struct bench *b, struct node *n, const char *channel, size_t number)
+{
+    return bench_publish_number_to(b, n, channel, number, NULL, 0);
 }
 
 bool all_done(struct bench *b)
 {
     return b->done_count == b->sent_count;
+}
+
+bool each_heard_wanted(struct bench *b)
+{
+    for (size_t i = 0; i < b->node_count; i++) {
+        if (b->nodes[i].heard_count < b->nodes[i].wanted)
+            return false;
+    }
+    return true;
 }
 
 bool heard_wanted(struct bench *b)

@@ -42,8 +42,13 @@ struct node {
     size_t heard_count;
     size_t bodies;
     size_t poison;
+    size_t wanted;
     bool keeps_deliveries; /* does not give them back */
     struct list kept;
+    size_t ingress_bodies;    /* of the ingress queue; they are heard like others */
+    size_t oversized;         /* of them, which are not read */
+    size_t body_bytes;        /* of the last one */
+    uint64_t whole_bytes;     /* likewise */
     struct bus_status status; /* as last told */
     size_t states_seen[BUS_STATE_NAME_LOCKED + 1];
 };
@@ -94,11 +99,17 @@ void node_stop(struct node *n);
 /** Starts and waits until it is ready. */
 void node_start_ready(struct node *n);
 
+/** Waits until all that were started are ready. */
+void node_start_ready_all(struct bench *b);
+
 /** Publishes; the answer is counted. Return: what bus_publish() said. */
 int bench_publish(struct bench *b, struct node *n, const struct message *fields, enum bus_route route,
                   const char *const *nodes, size_t node_count);
 /** The same to a room, with @number as data and id. */
 int bench_publish_number(struct bench *b, struct node *n, const char *channel, size_t number);
+/** The same to the named nodes, or with @node_count 0 to all. */
+int bench_publish_number_to(struct bench *b, struct node *n, const char *channel, size_t number,
+                            const char *const *nodes, size_t node_count);
 
 /** false: it did not come true within @timeout_ms. */
 bool run_until(struct bench *b, bool (*condition)(struct bench *b), uint64_t timeout_ms);
@@ -108,5 +119,7 @@ bool all_done(struct bench *b);
 /** The first node has heard b->wanted messages. */
 bool heard_wanted(struct bench *b);
 bool first_is_ready(struct bench *b);
+/** Every node has heard what it wants. */
+bool each_heard_wanted(struct bench *b);
 
 #endif

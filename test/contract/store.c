@@ -1,6 +1,7 @@
 /*
  * The contract of store/store.h, once over memory and once over Redis: `contract_store memory` or `contract_store
- * redis`, the latter at WARREN_TEST_REDIS_URL, with a prefix of its own each time.
+ * redis`, the latter at WARREN_TEST_REDIS_URL, with a prefix of its own each time. Here what is remembered, and the
+ * order of it all; the rest is in store_presence.c and store_live.c.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,23 +10,13 @@
 
 #include <cmocka.h>
 
-#include "contract/store_world.h"
+#include "contract/store_suite.h"
 
 #include <stdio.h>
 
 #define SKIPPED 77
-#define NODE "10.0.0.5:8091"
 
-static const char *url; /* NULL: memory */
-
-static const struct store_identity identity = {
-    .node = NODE, .incarnation = 0xfedcba9876543210, .seen_window_ms = 60000, .expiry_ms = 60000};
-
-static void open_up(struct world *w, struct world_store *ws, const struct store_identity *who)
-{
-    world_open(w, ws, url, who);
-    world_until_up(ws);
-}
+const char *store_url;
 
 static void test_seen(void **state)
 {
@@ -132,223 +123,6 @@ static void test_seen_window(void **state)
     world_close(&ws);
 }
 
-static void test_lease(void **state)
-{
-    static struct world_leases leases;
-    struct world *w = *state;
-    struct world_store ws;
-    int result;
-
-    open_up(w, &ws, &identity);
-    assert_int_equal(world_leases(&ws, &leases), 0);
-    assert_int_equal(leases.count, 0);
-    assert_int_equal(world_lease(&ws, NODE, identity.incarnation, 60000), 0);
-    assert_int_equal(world_lease(&ws, NODE, identity.incarnation, 60000), 0);
-    assert_int_equal(world_lease(&ws, NODE, identity.incarnation + 1, 60000), STORE_E_TAKEN);
-    assert_int_equal(world_lease(&ws, "[2001:db8::1]:8091", 1, 300), 0);
-    assert_int_equal(world_leases(&ws, &leases), 0);
-    assert_int_equal(leases.count, 2);
-    for (size_t i = 0; i < leases.count; i++) {
-        const struct store_lease *l = &leases.at[i].lease;
-        bool is_first = strcmp(leases.at[i].node, NODE) == 0;
-
-        assert_true(is_first || strcmp(leases.at[i].node, "[2001:db8::1]:8091") == 0);
-        assert_true(l->incarnation == (is_first ? identity.incarnation : 1));
-        assert_int_equal(l->lease_ms, is_first ? 60000 : 300);
-        assert_true(l->is_cut && !l->is_draining && l->is_alive);
-        assert_true(l->lease_left_ms > 0 && l->lease_left_ms <= (is_first ? 60000 : 300));
-        assert_int_equal(l->sessions, 7);
-        assert_int_equal(l->rooms, 3);
-        assert_true(l->started_ms == 1700000000123);
-        assert_string_equal(leases.at[i].version, "1.2 \"x\"");
-        assert_string_equal(leases.at[i].internal, "[::1]:9091");
-    }
-    /* Another start of that node is refused until the lease is over, and not longer. */
-    do {
-        result = world_lease(&ws, "[2001:db8::1]:8091", 2, 60000);
-        world_pass(w, 10);
-    } while (result == STORE_E_TAKEN);
-    assert_int_equal(result, 0);
-    world_close(&ws);
-}
-
-static void test_lease_end_and_release(void **state)
-{
-    static struct world_leases leases;
-    struct world *w = *state;
-    struct world_store ws;
-
-    open_up(w, &ws, &identity);
-    assert_int_equal(world_lease(&ws, NODE, 5, 50), 0);
-    do {
-        assert_int_equal(world_leases(&ws, &leases), 0);
-        assert_int_equal(leases.count, 1); /* ended ones are shown */
-        world_pass(w, 5);
-    } while (leases.at[0].lease.is_alive);
-    assert_true(leases.at[0].lease.lease_left_ms <= 0);
-    assert_int_equal(world_lease(&ws, NODE, 6, 60000), 0);
-    store_lease_release(ws.store, NODE, 5); /* not its lease any more */
-    assert_int_equal(world_leases(&ws, &leases), 0);
-    assert_int_equal(leases.count, 1);
-    assert_true(leases.at[0].lease.incarnation == 6);
-    store_lease_release(ws.store, NODE, 6);
-    assert_int_equal(world_leases(&ws, &leases), 0);
-    assert_int_equal(leases.count, 0);
-    assert_int_equal(world_lease(&ws, NODE, 7, 60000), 0);
-    world_close(&ws);
-}
-
-static void test_sessions(void **state)
-{
-    static struct world_sessions found;
-    struct world *w = *state;
-    struct world_store ws;
-
-    open_up(w, &ws, &identity);
-    assert_int_equal(world_session(&ws, "7", "s1", "phone \"é\"\\", false), 0);
-    assert_int_equal(world_user(&ws, "7", &found), 0);
-    assert_int_equal(found.count, 0); /* not under a lease */
-    assert_int_equal(world_lease(&ws, NODE, identity.incarnation, 60000), 0);
-    assert_int_equal(world_user(&ws, "7", &found), 0);
-    assert_int_equal(found.count, 1);
-    assert_string_equal(found.at[0].user, "7");
-    assert_string_equal(found.at[0].session, "s1");
-    assert_string_equal(found.at[0].device, "phone \"é\"\\");
-    assert_string_equal(found.at[0].node, NODE);
-    assert_true(found.at[0].since_ms == 1700000000456);
-
-    assert_int_equal(world_session(&ws, "7", "s2", NULL, false), 0);
-    assert_int_equal(world_session(&ws, "7", "s1", "phone", true), 0);
-    assert_int_equal(world_session(&ws, "7", "s1", NULL, true), 0); /* twice is no error */
-    assert_int_equal(world_user(&ws, "7", &found), 0);
-    assert_int_equal(found.count, 1);
-    assert_string_equal(found.at[0].session, "s2");
-    assert_false(found.at[0].has_device);
-    assert_int_equal(world_user(&ws, "8", &found), 0);
-    assert_int_equal(found.count, 0);
-    world_close(&ws);
-}
-
-static void test_lease_hides(void **state)
-{
-    static const char *const names[] = {"7"};
-    static struct world_sessions found;
-    static struct world_parts parts;
-    struct world *w = *state;
-    struct world_store ws;
-
-    open_up(w, &ws, &identity);
-    assert_int_equal(world_lease(&ws, NODE, identity.incarnation, 300), 0);
-    assert_int_equal(world_session(&ws, "7", "s1", NULL, false), 0);
-    assert_int_equal(world_room(&ws, "r", 1, names, 1), 0);
-    do {
-        assert_int_equal(world_user(&ws, "7", &found), 0);
-        assert_int_equal(world_parts(&ws, "r", false, &parts), 0);
-        world_pass(w, 10);
-    } while (found.count == 1 || parts.count == 1);
-    assert_int_equal(found.count, 0);
-    assert_int_equal(parts.count, 0);
-    assert_int_equal(world_lease(&ws, NODE, identity.incarnation, 60000), 0);
-    assert_int_equal(world_user(&ws, "7", &found), 0);
-    assert_int_equal(found.count, 1); /* it was hidden, not lost */
-    assert_int_equal(world_parts(&ws, "r", false, &parts), 0);
-    assert_int_equal(parts.count, 1);
-    store_lease_release(ws.store, NODE, identity.incarnation);
-    assert_int_equal(world_lease(&ws, NODE, identity.incarnation + 1, 60000), 0);
-    assert_int_equal(world_user(&ws, "7", &found), 0);
-    assert_int_equal(found.count, 0); /* under a living lease, but of another incarnation */
-    assert_int_equal(world_parts(&ws, "r", false, &parts), 0);
-    assert_int_equal(parts.count, 0);
-    world_close(&ws);
-}
-
-static void test_expiry(void **state)
-{
-    static const char *const names[] = {"7"};
-    struct store_identity who = identity;
-    static struct world_sessions found;
-    static struct world_parts parts;
-    struct world *w = *state;
-    struct world_store ws;
-
-    who.expiry_ms = 300;
-    open_up(w, &ws, &who);
-    assert_int_equal(world_lease(&ws, NODE, who.incarnation, 60000), 0);
-    assert_int_equal(world_session(&ws, "7", "old", NULL, false), 0);
-    assert_int_equal(world_room(&ws, "r", 1, names, 1), 0);
-    do { /* what is stated again stays, what is not goes */
-        assert_int_equal(world_session(&ws, "7", "kept", NULL, false), 0);
-        assert_int_equal(world_user(&ws, "7", &found), 0);
-        assert_int_equal(world_parts(&ws, "r", false, &parts), 0);
-        world_pass(w, 20);
-    } while (found.count == 2 || parts.count == 1);
-    assert_int_equal(found.count, 1);
-    assert_string_equal(found.at[0].session, "kept");
-    assert_int_equal(parts.count, 0);
-    world_close(&ws);
-}
-
-static void test_rooms(void **state)
-{
-    static char texts[STORE_ROOM_NAMES_MAX][140];
-    static const char *names[STORE_ROOM_NAMES_MAX];
-    static struct world_parts parts;
-    struct world *w = *state;
-    struct world_store ws;
-
-    open_up(w, &ws, &identity);
-    for (size_t i = 0; i < STORE_ROOM_NAMES_MAX; i++) {
-        (void)snprintf(texts[i], sizeof(texts[i]), "%zu 🦊 \"\\}%0100zu", i, i);
-        names[i] = texts[i];
-    }
-    assert_int_equal(world_lease(&ws, NODE, identity.incarnation, 60000), 0);
-    assert_int_equal(world_room(&ws, "{r} 1", 900, names, STORE_ROOM_NAMES_MAX), 0);
-    assert_int_equal(world_parts(&ws, "{r} 1", true, &parts), 0);
-    assert_int_equal(parts.count, 1);
-    assert_string_equal(parts.at[0].node, NODE);
-    assert_int_equal(parts.at[0].connections, 900);
-    assert_int_equal(parts.at[0].users, STORE_ROOM_NAMES_MAX);
-    assert_int_equal(parts.at[0].name_count, STORE_ROOM_NAMES_MAX);
-    for (size_t i = 0; i < STORE_ROOM_NAMES_MAX; i++)
-        assert_string_equal(parts.at[0].names[i], texts[i]);
-
-    assert_int_equal(world_room(&ws, "{r} 1", 2, names + 3, 1), 0); /* absolute, not added */
-    assert_int_equal(world_parts(&ws, "{r} 1", false, &parts), 0);
-    assert_int_equal(parts.at[0].connections, 2);
-    assert_int_equal(parts.at[0].name_count, 0);
-    assert_int_equal(world_parts(&ws, "{r} 1", true, &parts), 0);
-    assert_int_equal(parts.at[0].name_count, 1);
-    assert_string_equal(parts.at[0].names[0], texts[3]);
-    assert_int_equal(world_room(&ws, "empty", 1, NULL, 0), 0);
-    assert_int_equal(world_parts(&ws, "empty", true, &parts), 0);
-    assert_int_equal(parts.count, 1);
-    assert_int_equal(parts.at[0].name_count, 0);
-
-    assert_int_equal(world_room(&ws, "{r} 1", 0, NULL, 0), 0);
-    assert_int_equal(world_parts(&ws, "{r} 1", true, &parts), 0);
-    assert_int_equal(parts.count, 0);
-    world_close(&ws);
-}
-
-static void test_answers_are_bounded(void **state)
-{
-    enum { SESSIONS = 1200 };
-    static char texts[SESSIONS][16];
-    static struct world_sessions found;
-    struct world *w = *state;
-    struct world_store ws;
-
-    open_up(w, &ws, &identity);
-    assert_int_equal(world_lease(&ws, NODE, identity.incarnation, 60000), 0);
-    for (size_t i = 0; i < SESSIONS; i++) {
-        (void)snprintf(texts[i], sizeof(texts[i]), "s%zu", i);
-        assert_int_equal(world_session(&ws, "7", texts[i], NULL, false), 0);
-    }
-    assert_int_equal(world_user(&ws, "7", &found), 0);
-    assert_int_equal(found.count, 1000);
-    world_close(&ws);
-}
-
 /* ---- order ---- */
 
 enum { ORDERED = 400 };
@@ -364,6 +138,7 @@ struct ordered {
     struct order *order;
     int result;
     struct slice id;
+    struct store_session_item item;
     bool is_seen;
 };
 
@@ -404,11 +179,9 @@ static void on_ordered_user(struct store_user_read *r, int result, const struct 
     on_ordered(container_of(r, struct ordered, user), result);
 }
 
-static void on_ordered_room(struct store_room_read *r, int result, const struct store_room_part *at base_unused,
-                            size_t n)
+static void on_ordered_room(struct store_room_read *r, int result, const struct store_room *room)
 {
-    if (result != 0)
-        assert_int_equal(n, 0);
+    assert_true((result == 0) == (room != NULL));
     on_ordered(container_of(r, struct ordered, room), result);
 }
 
@@ -436,8 +209,8 @@ static void ask_in_order(struct order *order, struct world *w, struct store *s)
             store_seen(s, &o->seen);
             break;
         case 1:
-            o->session =
-                (struct store_session_put){.session = {.user = o->id, .session = o->id}, .done = on_ordered_session};
+            o->item = (struct store_session_item){.session = {.user = o->id, .session = o->id}};
+            o->session = (struct store_session_put){.items = &o->item, .count = 1, .done = on_ordered_session};
             store_session_put(s, &o->session);
             break;
         case 2:
@@ -464,7 +237,7 @@ static void test_order(void **state)
     struct store_status status;
     struct world_store ws;
 
-    world_open(w, &ws, url, &identity);
+    world_open(w, &ws, store_url, &identity);
     ask_in_order(&order, w, ws.store); /* before it is up: refused, in order, later */
     store_status(ws.store, &status);
     assert_int_equal(status.pending, ORDERED);
@@ -499,7 +272,7 @@ static void test_two_nodes(void **state)
     struct world_store a, b;
     bool seen = true;
 
-    if (!url)
+    if (!store_url)
         skip(); /* the memory of one node has no other */
     other.node = "10.0.0.6:8091";
     other.incarnation = 2;
@@ -516,7 +289,7 @@ static void test_two_nodes(void **state)
     assert_int_equal(found.count, 2);
     assert_int_equal(parts.count, 2);
     assert_int_equal(parts.at[0].connections + parts.at[1].connections, 3);
-    assert_int_equal(parts.at[0].name_count + parts.at[1].name_count, 3);
+    assert_int_equal(parts.name_count, 3);
 
     /* What one node handled the other has yet to handle. */
     assert_int_equal(world_seen(&a, SLICE_LITERAL("m"), &seen), 0);
@@ -534,7 +307,8 @@ static void test_two_nodes(void **state)
     assert_int_equal(found.count, 1);
     assert_string_equal(found.at[0].session, "s1");
     assert_int_equal(parts.count, 1);
-    assert_string_equal(parts.at[0].names[0], "anna");
+    assert_int_equal(parts.name_count, 1);
+    assert_string_equal(parts.names[0], "anna");
 
     /* It starts again: a new life does not vouch for the old one's sessions, but remembers what was handled. */
     other.incarnation = 3;
@@ -552,7 +326,7 @@ static void test_two_nodes(void **state)
     world_close(&a);
 }
 
-static int set_up(void **state)
+int store_set_up(void **state)
 {
     static struct world w;
 
@@ -561,35 +335,33 @@ static int set_up(void **state)
     return 0;
 }
 
-static int tear_down(void **state)
+int store_tear_down(void **state)
 {
     world_deinit(*state);
     return 0;
 }
 
-int main(int argc, char **argv)
+static int store_own_run(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_seen, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_seen_batch, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_seen_window, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_lease, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_lease_end_and_release, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_sessions, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_lease_hides, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_expiry, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_rooms, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_answers_are_bounded, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_order, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_two_nodes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_seen, store_set_up, store_tear_down),
+        cmocka_unit_test_setup_teardown(test_seen_batch, store_set_up, store_tear_down),
+        cmocka_unit_test_setup_teardown(test_seen_window, store_set_up, store_tear_down),
+        cmocka_unit_test_setup_teardown(test_order, store_set_up, store_tear_down),
+        cmocka_unit_test_setup_teardown(test_two_nodes, store_set_up, store_tear_down),
     };
 
+    return cmocka_run_group_tests_name(store_url ? "store/redis" : "store/memory", tests, NULL, NULL);
+}
+
+int main(int argc, char **argv)
+{
     if (argc > 1 && strcmp(argv[1], "redis") == 0) {
-        url = getenv("WARREN_TEST_REDIS_URL");
-        if (!url || !*url) {
+        store_url = getenv("WARREN_TEST_REDIS_URL");
+        if (!store_url || !*store_url) {
             fprintf(stderr, "skipped: WARREN_TEST_REDIS_URL is not set\n");
             return SKIPPED;
         }
     }
-    return cmocka_run_group_tests_name(url ? "store/redis" : "store/memory", tests, NULL, NULL);
+    return store_own_run() + store_presence_run() + store_live_run() > 0;
 }

@@ -137,24 +137,47 @@ static void test_came_back_empty(void **state)
     world_close(&f->ws);
 }
 
+static uint64_t life_of(struct fixture *f)
+{
+    struct store_status status;
+
+    store_status(f->ws.store, &status);
+    assert_true(status.is_up && status.life > 0);
+    return status.life;
+}
+
 static void test_came_back_older(void **state)
 {
+    static const char *const channels[] = {"r"};
     static struct world_log log;
     struct fixture *f = *state;
-    struct store_position old, young;
+    struct store_position old, stand, young;
+    bool has_rest;
+    uint64_t life;
 
     start(f);
     open_up(f, 5000);
+    life = life_of(f);
     (void)world_append_numbers(&f->ws, "r", 1, 3, NULL);
     tell(f, "SAVE");
     old = world_append_numbers(&f->ws, "r", 4, 2, NULL); /* these are lost */
     assert_int_equal(old.offset, 5);
     restart(f);
+    assert_true(life_of(f) > life);
+    life = life_of(f);
     assert_int_equal(world_log_read(&f->ws, "r", none, 10, 1000, false, &log), 0);
     assert_int_equal(log.count, 3);
+    /* That log has ended: who comes now begins behind it, and what is left of it can be read. */
+    assert_int_equal(world_interest_rest(&f->ws, channels, 1, false, &stand, &has_rest), 0);
+    assert_true(stand.epoch > old.epoch);
+    assert_int_equal(stand.offset, 0);
+    assert_true(has_rest);
     young = world_append_numbers(&f->ws, "r", 6, 2, NULL);
-    assert_true(young.epoch > old.epoch);
+    assert_true(young.epoch >= stand.epoch);
     assert_int_equal(young.offset, 2);
+    assert_int_equal(world_interest_rest(&f->ws, channels, 1, false, &stand, &has_rest), 0);
+    assert_true(stand.epoch == young.epoch && stand.offset == 2);
+    assert_false(has_rest);
     assert_int_equal(world_log_read(&f->ws, "r", old, 10, 1000, false, &log), 0);
     assert_int_equal(log.count, 2); /* who stood past the copy's end gets what came since */
     assert_int_equal(log.at[0].position.epoch, young.epoch);
@@ -165,6 +188,7 @@ static void test_came_back_older(void **state)
     tell(f, "CLIENT KILL TYPE normal SKIPME yes");
     world_until_down(&f->ws);
     world_until_up(&f->ws);
+    assert_int_equal(life_of(f), life);
     young = world_append_numbers(&f->ws, "r", 8, 1, NULL);
     assert_true(young.epoch == old.epoch);
     assert_int_equal(young.offset, 3);
@@ -202,6 +226,32 @@ static void test_came_back_from_the_future(void **state)
     world_close(&f->ws);
 }
 
+/** Nobody is forgotten with a store that comes back empty: until everybody has stated again, all are known. */
+static void test_only_known(void **state)
+{
+    struct fixture *f = *state;
+    struct world_message m = {.channel = "user:x", .key = "1", .only_known = true};
+    redisReply *info;
+    const char *run;
+    char life[64];
+
+    start(f);
+    open_up(f, 5000);
+    assert_int_equal(world_append(&f->ws, &m), 0);
+    assert_int_equal(m.position.offset, 1);
+    freeReplyObject(redis_server_ask(f->meddler, "FLUSHALL"));
+    info = redis_server_ask(f->meddler, "INFO server");
+    run = strstr(info->str, "run_id:");
+    assert_non_null(run);
+    (void)snprintf(life, sizeof(life), "%.40s 1700000000000", run + strlen("run_id:"));
+    freeReplyObject(redis_server_ask(f->meddler, "SET %slife %s", f->world.prefix, life));
+    freeReplyObject(info);
+    world_close(&f->ws);
+    open_up(f, 5000);
+    world_check_known(&f->ws);
+    world_close(&f->ws);
+}
+
 /* ---- lost connections ---- */
 
 /** What the server had received of the old connection is carried out when it wakes, perhaps after the new one's. */
@@ -209,12 +259,12 @@ static void test_frozen(void **state)
 {
     static struct many many;
     struct fixture *f = *state;
-    struct world_message m = {.channel = "a", .key = "away", .deadline_in_ms = 8000};
+    struct world_message m = {.channel = "a", .key = "away", .deadline_in_ms = 60000};
 
     start(f);
-    open_up(f, 200);
+    open_up(f, 1500);
     redis_server_freeze(&f->server);
-    begin_many(f, &many, 1, 3, 8000);
+    begin_many(f, &many, 1, 3, 60000);
     world_until_down(&f->ws);
     assert_false(many.batch.is_done);
     assert_int_equal(many.batch.open, MANY);
@@ -250,12 +300,12 @@ static void test_resent_before_newer(void **state)
 {
     static struct many many;
     struct fixture *f = *state;
-    struct eager eager = {.f = f, .message = {.channel = "a", .key = "eager", .deadline_in_ms = 5000}};
+    struct eager eager = {.f = f, .message = {.channel = "a", .key = "eager", .deadline_in_ms = 60000}};
 
     start(f);
-    open_up(f, 200);
+    open_up(f, 1500);
     redis_server_freeze(&f->server);
-    begin_many(f, &many, 1, 1, 8000);
+    begin_many(f, &many, 1, 1, 60000);
     world_until_down(&f->ws);
     f->ws.store->callbacks = (struct store_callbacks){.on_state = on_eager, .userdata = &eager};
     redis_server_thaw(&f->server);
@@ -305,17 +355,18 @@ static void test_deadline(void **state)
     uint64_t begun;
 
     start(f);
-    open_up(f, 200);
+    open_up(f, 1500);
     redis_server_freeze(&f->server);
     begun = world_now_ms();
     world_append_begin(&f->ws, &batch, &never, 1);
-    begin_many(f, &early, 1, 3, 600);
-    begin_many(f, &late, MANY + 1, 3, 9000);
+    begin_many(f, &early, 1, 3, 5000);
+    begin_many(f, &late, MANY + 1, 3, 60000);
     world_until(&f->world, &batch.is_done);
     assert_int_equal(never.result, STORE_E_UNAVAILABLE); /* with the connection */
-    assert_in_range(world_now_ms() - begun, 150, 580);
+    assert_true(world_now_ms() - begun >= 1490);
+    assert_false(early.batch.is_done);
     world_until(&f->world, &early.batch.is_done);
-    assert_in_range(world_now_ms() - begun, 590, 1500);
+    assert_true(world_now_ms() - begun >= 4990);
     assert_int_equal(count_results(&early, STORE_E_UNAVAILABLE), MANY);
     assert_false(late.batch.is_done);
     assert_int_equal(status_of(f).pending, MANY);
@@ -334,7 +385,7 @@ static void test_gathered_and_lost(void **state)
     start(f);
     open_up(f, 5000);
     tell(f, "CLIENT KILL TYPE normal SKIPME yes"); /* the store has yet to notice */
-    begin_many(f, &many, 1, 3, 9000);
+    begin_many(f, &many, 1, 3, 60000);
     world_until(&f->world, &many.batch.is_done);
     assert_int_equal(count_results(&many, 0), MANY);
     expect_log(f, "b", 2, 3, MANY / 3);
@@ -347,9 +398,9 @@ static void test_stopped_while_away(void **state)
     struct fixture *f = *state;
 
     start(f);
-    open_up(f, 200);
+    open_up(f, 1500);
     redis_server_freeze(&f->server);
-    begin_many(f, &many, 1, 3, 9000);
+    begin_many(f, &many, 1, 3, 60000);
     world_until_down(&f->ws);
     store_stop(f->ws.store);
     assert_true(many.batch.is_done);
@@ -367,7 +418,7 @@ static void test_scripts_are_flushed(void **state)
     start(f);
     open_up(f, 5000);
     tell(f, "SCRIPT FLUSH");
-    begin_many(f, &many, 1, 3, 9000);
+    begin_many(f, &many, 1, 3, 60000);
     world_until(&f->world, &many.batch.is_done);
     assert_int_equal(count_results(&many, 0), MANY);
     assert_int_equal(status_of(f).reconnects, 1);
@@ -383,7 +434,7 @@ static void test_became_a_replica(void **state)
     start(f);
     open_up(f, 5000);
     tell(f, "REPLICAOF 127.0.0.1 1");
-    begin_many(f, &many, 1, 3, 9000);
+    begin_many(f, &many, 1, 3, 60000);
     world_until_down(&f->ws);
     assert_false(many.batch.is_done);
     tell(f, "REPLICAOF NO ONE");
@@ -405,7 +456,7 @@ static void test_out_of_memory(void **state)
     open_up(f, 5000);
     (void)world_append_numbers(&f->ws, "a", 1, 1, NULL);
     tell(f, "CONFIG SET maxmemory 1");
-    begin_many(f, &many, 1, 3, 9000);
+    begin_many(f, &many, 1, 3, 60000);
     world_until(&f->world, &many.batch.is_done);
     assert_int_equal(count_results(&many, STORE_E_UNAVAILABLE), MANY);
     assert_non_null(strstr(status_of(f).detail, "OOM"));
@@ -552,6 +603,7 @@ int main(void)
         FAULT_TEST(test_came_back_empty),
         FAULT_TEST(test_came_back_older),
         FAULT_TEST(test_came_back_from_the_future),
+        FAULT_TEST(test_only_known),
         FAULT_TEST(test_frozen),
         FAULT_TEST(test_resent_before_newer),
         FAULT_TEST(test_cut_over_and_over),

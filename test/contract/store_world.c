@@ -5,7 +5,7 @@
 
 #include <stdio.h>
 
-#define GUARD_MS 10000
+#define GUARD_MS 60000
 
 static void on_guard(void *userdata base_unused)
 {
@@ -32,6 +32,10 @@ void world_init(struct world *w)
 
 void world_deinit(struct world *w)
 {
+    if (w->open > 0) {
+        fprintf(stderr, "store: %u still open: the test broke off, what it had stays as it is\n", w->open);
+        return;
+    }
     loop_timer_deinit(&w->guard);
     loop_timer_deinit(&w->tick);
     loop_free(w->loop);
@@ -77,6 +81,7 @@ void world_open_with(struct world *w, struct world_store *ws, const char *url, c
     int r;
 
     *ws = (struct world_store){.world = w};
+    w->open++;
     if (url) {
         ws->config.url = strdup(url);
         ws->config.prefix = w->prefix;
@@ -116,6 +121,7 @@ void world_close(struct world_store *ws)
     store_stop(ws->store);
     ws->store = store_free(ws->store);
     free(ws->config.url);
+    ws->world->open--;
 }
 
 /* ---- requests as calls ---- */
@@ -161,6 +167,81 @@ int world_seen(struct world_store *ws, struct slice id, bool *ret_seen)
     return await(&c.call);
 }
 
+struct call_likes {
+    struct store_likes_add r;
+    struct call call;
+};
+
+static void on_likes(struct store_likes_add *r, int result)
+{
+    finish(&container_of(r, struct call_likes, r)->call, result);
+}
+
+int world_likes(struct world_store *ws, struct store_likes *item, uint64_t tell_interval_ms)
+{
+    struct call_likes c = {.r = {.items = item, .count = 1, .tell_interval_ms = tell_interval_ms, .done = on_likes},
+                           .call.ws = ws};
+
+    store_likes_add(ws->store, &c.r);
+    return await(&c.call);
+}
+
+struct call_watch {
+    struct store_watch_add r;
+    struct call call;
+};
+
+static void on_watch(struct store_watch_add *r, int result)
+{
+    finish(&container_of(r, struct call_watch, r)->call, result);
+}
+
+int world_watch(struct world_store *ws, const struct store_watch *items, size_t count)
+{
+    struct call_watch c = {.r = {.items = items, .count = count, .done = on_watch}, .call.ws = ws};
+
+    store_watch_add(ws->store, &c.r);
+    return await(&c.call);
+}
+
+struct call_watched {
+    struct store_watch_read r;
+    struct call call;
+};
+
+static void on_watched(struct store_watch_read *r, int result, const struct store_watched *watched, size_t count,
+                       struct slice next)
+{
+    struct call_watched *c = container_of(r, struct call_watched, r);
+    struct world_watched *out = c->call.out;
+
+    memset(out, 0, sizeof(*out));
+    if (count > BASE_ARRAY_SIZE(out->at))
+        abort();
+    out->count = count;
+    for (size_t i = 0; i < count; i++) {
+        (void)snprintf(out->at[i].user, sizeof(out->at[i].user), "%.*s", SLICE_PRINTF(watched[i].user));
+        out->at[i].seconds = watched[i].seconds;
+    }
+    if (slice_is_set(next))
+        (void)snprintf(out->next, sizeof(out->next), "%.*s", SLICE_PRINTF(next));
+    finish(&c->call, result);
+}
+
+int world_watched(struct world_store *ws, const char *room, const char *user, const char *after, size_t limit,
+                  struct world_watched *ret_page)
+{
+    struct call_watched c = {.r = {.room = slice_from(room),
+                                   .user = slice_from(user),
+                                   .after = slice_from(after),
+                                   .limit = limit ? limit : 10,
+                                   .done = on_watched},
+                             .call = {.ws = ws, .out = ret_page}};
+
+    store_watch_read(ws->store, &c.r);
+    return await(&c.call);
+}
+
 struct call_lease {
     struct store_lease_put r;
     struct call call;
@@ -171,7 +252,8 @@ static void on_lease(struct store_lease_put *r, int result)
     finish(&container_of(r, struct call_lease, r)->call, result);
 }
 
-int world_lease(struct world_store *ws, const char *node, uint64_t incarnation, uint64_t lease_ms)
+static int lease_put(struct world_store *ws, const char *node, uint64_t incarnation, uint64_t lease_ms,
+                     int64_t started_after_ms, bool takes_over)
 {
     struct call_lease c = {.r = {.lease = {.node = node,
                                            .incarnation = incarnation,
@@ -179,14 +261,26 @@ int world_lease(struct world_store *ws, const char *node, uint64_t incarnation, 
                                            .is_cut = true,
                                            .sessions = 7,
                                            .rooms = 3,
-                                           .started_ms = 1700000000123,
+                                           .started_ms = 1700000000123 + started_after_ms,
                                            .version = "1.2 \"x\"",
                                            .internal = "[::1]:9091"},
+                                 .takes_over = takes_over,
                                  .done = on_lease},
                            .call.ws = ws};
 
     store_lease_put(ws->store, &c.r);
     return await(&c.call);
+}
+
+int world_lease(struct world_store *ws, const char *node, uint64_t incarnation, uint64_t lease_ms)
+{
+    return lease_put(ws, node, incarnation, lease_ms, 0, false);
+}
+
+int world_lease_over(struct world_store *ws, const char *node, uint64_t incarnation, uint64_t lease_ms,
+                     int64_t started_after_ms)
+{
+    return lease_put(ws, node, incarnation, lease_ms, started_after_ms, true);
 }
 
 struct call_session {
@@ -199,18 +293,30 @@ static void on_session(struct store_session_put *r, int result)
     finish(&container_of(r, struct call_session, r)->call, result);
 }
 
-int world_session(struct world_store *ws, const char *user, const char *session, const char *device, bool is_end)
+int world_sessions(struct world_store *ws, struct store_session_item *items, size_t count)
 {
-    struct call_session c = {.r = {.session = {.user = slice_from(user),
-                                               .session = slice_from(session),
-                                               .device = slice_from(device),
-                                               .since_ms = 1700000000456},
-                                   .is_end = is_end,
-                                   .done = on_session},
-                             .call.ws = ws};
+    struct call_session c = {.r = {.items = items, .count = count, .done = on_session}, .call.ws = ws};
 
     store_session_put(ws->store, &c.r);
     return await(&c.call);
+}
+
+struct store_session_item world_session_item(const char *user, const char *session, const char *device, bool is_end)
+{
+    return (struct store_session_item){.session = {.user = slice_from(user),
+                                                   .session = slice_from(session),
+                                                   .device = slice_from(device),
+                                                   .since_ms = 1700000000456},
+                                       .is_end = is_end,
+                                       .result = -1};
+}
+
+int world_session(struct world_store *ws, const char *user, const char *session, const char *device, bool is_end)
+{
+    struct store_session_item item = world_session_item(user, session, device, is_end);
+    int result = world_sessions(ws, &item, 1);
+
+    return result ? result : item.result;
 }
 
 struct call_room {
@@ -227,10 +333,13 @@ int world_room(struct world_store *ws, const char *room, uint64_t connections, c
 {
     struct slice *slices = calloc(count + 1, sizeof(*slices));
     struct call_room c = {.r = {.room = slice_from(room),
+                                .mode = STORE_ROOM_ROSTER,
+                                .is_first = true,
+                                .version = 1,
                                 .connections = connections,
                                 .users = count,
-                                .names = slices,
-                                .name_count = count,
+                                .joined = slices,
+                                .joined_count = count,
                                 .done = on_room},
                           .call.ws = ws};
     int result;
@@ -240,6 +349,18 @@ int world_room(struct world_store *ws, const char *room, uint64_t connections, c
     store_room_put(ws->store, &c.r);
     result = await(&c.call);
     free(slices);
+    return result;
+}
+
+int world_change(struct world_store *ws, struct store_room_put *put)
+{
+    struct call_room c = {.r = *put, .call.ws = ws};
+    int result;
+
+    c.r.done = on_room;
+    store_room_put(ws->store, &c.r);
+    result = await(&c.call);
+    *put = c.r;
     return result;
 }
 
@@ -283,31 +404,82 @@ struct call_parts {
     struct call call;
 };
 
-static void on_parts(struct store_room_read *r, int result, const struct store_room_part *parts, size_t count)
+static void on_parts(struct store_room_read *r, int result, const struct store_room *room)
 {
     struct call_parts *c = container_of(r, struct call_parts, r);
     struct world_parts *out = c->call.out;
 
-    if (count > BASE_ARRAY_SIZE(out->at))
-        abort();
-    out->count = count;
-    for (size_t i = 0; i < count; i++) {
-        copy(out->at[i].node, parts[i].node);
-        out->at[i].connections = parts[i].connections;
-        out->at[i].users = parts[i].users;
-        out->at[i].name_count = parts[i].name_count;
-        for (size_t j = 0; j < parts[i].name_count; j++)
-            copy(out->at[i].names[j], parts[i].names[j]);
+    memset(out, 0, sizeof(*out));
+    if (!result) {
+        if (room->part_count > BASE_ARRAY_SIZE(out->at) || room->name_count > BASE_ARRAY_SIZE(out->names))
+            abort();
+        out->users = room->users;
+        out->connections = room->connections;
+        out->likes = room->likes;
+        out->count = room->part_count;
+        for (size_t i = 0; i < room->part_count; i++) {
+            copy(out->at[i].node, room->parts[i].node);
+            out->at[i].connections = room->parts[i].connections;
+            out->at[i].users = room->parts[i].users;
+        }
+        out->name_count = room->name_count;
+        for (size_t i = 0; i < room->name_count; i++)
+            copy(out->names[i], room->names[i]);
     }
     finish(&c->call, result);
 }
 
-int world_parts(struct world_store *ws, const char *room, bool with_names, struct world_parts *ret_parts)
+int world_names(struct world_store *ws, const char *room, const char *after, size_t limit,
+                struct world_parts *ret_parts)
 {
-    struct call_parts c = {.r = {.room = slice_from(room), .with_names = with_names, .done = on_parts},
+    struct call_parts c = {.r = {.room = slice_from(room),
+                                 .mode = STORE_ROOM_ROSTER,
+                                 .limit = limit,
+                                 .after = slice_from(after),
+                                 .done = on_parts},
                            .call = {.ws = ws, .out = ret_parts}};
 
     store_room_read(ws->store, &c.r);
+    return await(&c.call);
+}
+
+int world_parts(struct world_store *ws, const char *room, bool with_names, struct world_parts *ret_parts)
+{
+    return world_names(ws, room, NULL, with_names ? STORE_ROOM_NAMES_MAX : 0, ret_parts);
+}
+
+struct call_rooms {
+    struct store_rooms_read r;
+    struct call call;
+};
+
+static void on_rooms(struct store_rooms_read *r, int result, const struct store_room_line *lines, size_t count,
+                     struct slice next)
+{
+    struct call_rooms *c = container_of(r, struct call_rooms, r);
+    struct world_lines *out = c->call.out;
+
+    memset(out, 0, sizeof(*out));
+    if (count > BASE_ARRAY_SIZE(out->at))
+        abort();
+    out->count = count;
+    for (size_t i = 0; i < count; i++) {
+        copy(out->at[i].room, lines[i].room);
+        out->at[i].users = lines[i].users;
+        out->at[i].connections = lines[i].connections;
+        out->at[i].nodes = lines[i].nodes;
+    }
+    if (slice_is_set(next))
+        (void)snprintf(out->next, sizeof(out->next), "%.*s", SLICE_PRINTF(next));
+    finish(&c->call, result);
+}
+
+int world_rooms(struct world_store *ws, const char *after, size_t limit, struct world_lines *ret_page)
+{
+    struct call_rooms c = {.r = {.after = slice_from(after), .limit = limit, .done = on_rooms},
+                           .call = {.ws = ws, .out = ret_page}};
+
+    store_rooms_read(ws->store, &c.r);
     return await(&c.call);
 }
 

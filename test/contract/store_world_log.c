@@ -1,5 +1,10 @@
 #include "contract/store_world_log.h"
 
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
 #include <stdio.h>
 
 static const struct store_log_limits default_limits = {.length = 1000, .age_ms = 60000};
@@ -48,6 +53,7 @@ void world_append_begin(struct world_store *ws, struct world_batch *batch, struc
             .record = m->record,
             .limits = m->limits ? m->limits : &default_limits,
             .wants_interest = m->wants_interest,
+            .only_known = m->only_known,
             .deadline_ms = m->deadline_in_ms ? now_ms + m->deadline_in_ms : 0,
             .done = on_append,
         };
@@ -213,15 +219,85 @@ static void on_interest(struct store_interest_put *r, int result)
 int world_interest(struct world_store *ws, const char *const *channels, size_t count, bool is_end,
                    struct store_position *positions)
 {
+    return world_interest_rest(ws, channels, count, is_end, positions, NULL);
+}
+
+int world_interest_rest(struct world_store *ws, const char *const *channels, size_t count, bool is_end,
+                        struct store_position *positions, bool *have_rest)
+{
     struct slice slices[STORE_INTEREST_MAX];
-    struct call_interest c = {
-        .r = {.channels = slices, .count = count, .is_end = is_end, .positions = positions, .done = on_interest},
-        .call = {.world = ws->world}};
+    struct call_interest c = {.r = {.channels = slices,
+                                    .count = count,
+                                    .is_end = is_end,
+                                    .positions = positions,
+                                    .have_rest = have_rest,
+                                    .done = on_interest},
+                              .call = {.world = ws->world}};
 
     for (size_t i = 0; i < count; i++)
         slices[i] = slice_from(channels[i]);
     store_interest_put(ws->store, &c.r);
     return await(&c.call);
+}
+
+void world_listen_once(struct world_store *ws, const char *channel, uint64_t known_ms)
+{
+    struct slice name = slice_from(channel);
+    struct store_position position;
+    struct call_interest c = {.call = {.world = ws->world}};
+
+    for (int is_end = 0; is_end < 2; is_end++) {
+        c.call.is_done = false;
+        c.r = (struct store_interest_put){.channels = &name,
+                                          .count = 1,
+                                          .known_ms = &known_ms,
+                                          .is_end = is_end,
+                                          .positions = is_end ? NULL : &position,
+                                          .done = on_interest};
+        store_interest_put(ws->store, &c.r);
+        assert_int_equal(await(&c.call), 0);
+    }
+}
+
+static struct world_message for_known(const char *channel, const char *key)
+{
+    return (struct world_message){.channel = channel, .key = key, .record = slice_from(key), .only_known = true};
+}
+
+static void expect_offset(struct world_store *ws, const char *channel, const char *key, uint64_t offset)
+{
+    struct world_message m = for_known(channel, key);
+
+    m.wants_interest = true;
+    assert_int_equal(world_append(ws, &m), 0);
+    assert_int_equal(m.position.offset, offset);
+    assert_int_equal(m.position.epoch > 0, offset > 0);
+    assert_false(m.is_repeat);
+    assert_int_equal(m.node_count, 0);
+}
+
+void world_check_known(struct world_store *ws)
+{
+    static struct world_log log;
+    struct world_message both[2] = {for_known("user:x", "2"), for_known("user:x", "3")};
+
+    expect_offset(ws, "user:x", "1", 0);
+    assert_int_equal(world_log_read(ws, "user:x", (struct store_position){0}, 10, 1000, false, &log), 0);
+    assert_int_equal(log.count, 0);
+    /* A back end's message makes the log, and then it is known. */
+    both[1].only_known = false;
+    world_append_all(ws, both, 2);
+    assert_int_equal(both[0].result + both[1].result, 0);
+    assert_int_equal(both[0].position.offset, 0);
+    assert_int_equal(both[1].position.offset, 1);
+    expect_offset(ws, "user:x", "1", 2);
+    world_listen_once(ws, "user:y", 60000);
+    expect_offset(ws, "user:y", "1", 1);
+    world_listen_once(ws, "user:z", 0);
+    expect_offset(ws, "user:z", "1", 0);
+    world_listen_once(ws, "user:w", 200);
+    world_pass(ws->world, 300);
+    expect_offset(ws, "user:w", "1", 0);
 }
 
 struct call_ack {

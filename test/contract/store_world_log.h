@@ -12,7 +12,7 @@ struct world_message {
     const struct store_log_limits *limits; /* default: 1,000 messages, no bytes, a minute */
     uint64_t key_age_ms;                   /* default: a minute */
     uint64_t deadline_in_ms;               /* default: never sent twice */
-    bool wants_interest;
+    bool wants_interest, only_known;
     /* answers */
     bool is_done;
     int result;
@@ -72,6 +72,13 @@ int world_sweep(struct world_store *ws, const struct store_sweep_channel *channe
                 struct world_swept *ret_swept);
 int world_interest(struct world_store *ws, const char *const *channels, size_t count, bool is_end,
                    struct store_position *positions);
+/** And whether their logs have a rest of what has ended. */
+int world_interest_rest(struct world_store *ws, const char *const *channels, size_t count, bool is_end,
+                        struct store_position *positions, bool *have_rest);
+/** Somebody listens to a channel for a moment, which is remembered for @known_ms. */
+void world_listen_once(struct world_store *ws, const char *channel, uint64_t known_ms);
+/** What is for known channels only, in a store that is not young. */
+void world_check_known(struct world_store *ws);
 int world_ack(struct world_store *ws, const char *user, const char *device, struct store_position position,
               uint64_t age_ms);
 int world_acked(struct world_store *ws, const char *user, const char *device, struct store_position *ret_position);

@@ -73,6 +73,7 @@ static void check_op(const struct proto_op *op, struct slice frame)
     case PROTO_OP_LEAVE:
     case PROTO_OP_ONLINE:
     case PROTO_OP_HISTORY:
+    case PROTO_OP_LIKE:
         require(slice_is_set(op->room) && !slice_is_set(op->data));
         break;
     case PROTO_OP_ACK:

@@ -49,7 +49,7 @@ static bool feed_piece(struct ws_parser *p, struct slice piece, struct buffer *o
         require(n <= piece.size - at && (r == 0 || r == WS_MORE || r == WS_E_CLOSE));
         at += n;
         if (r == 0)
-            record_event(&event, &p->options, out);
+            record_event(&event, p->options, out);
     }
     require(r != WS_MORE || at == piece.size);
     free(copy);

@@ -1,1 +1,2 @@
 warren_fuzz_target(proto warren_proto warren_base)
+warren_fuzz_target(live warren_proto warren_base)

@@ -27,7 +27,7 @@ BINARY = os.path.join(warren.BIN, "warren-bench")
 FAULTS = ["lost", "duplicated", "out_of_order", "corrupted", "unexpected", "refused", "disconnects"]
 
 
-def bench(*arguments, timeout=60):
+def bench(*arguments, timeout=240):
     """(exit code, report, stderr)."""
     done = subprocess.run([BINARY, *map(str, arguments), "--json"], capture_output=True, timeout=timeout, check=False)
     stderr = done.stderr.decode()
@@ -58,7 +58,7 @@ class FakeNode:
 
     def __enter__(self):
         self.thread.start()
-        if not self.ready.wait(10):
+        if not self.ready.wait(60):
             raise RuntimeError("the fake node did not start")
         return self
 
@@ -103,6 +103,9 @@ class FakeNode:
         if isinstance(frame, bytes):
             for listener in [x for x in self.listeners if x.room == me.room and x is not me]:
                 await listener.ws.send(frame)
+            if self.fault == "own_frame" and not self.slipped:
+                self.slipped = True
+                await me.ws.send(frame)
             return
         # By hand, because data must come back byte for byte.
         decoder = json.JSONDecoder()
@@ -149,7 +152,7 @@ class FakeNode:
                 await ws.send(listener.held[0])
                 listener.held = None
                 return
-            if listener.number != self.victim or number < self.slip or self.slipped or fault in (None, "no_welcome", "refuse"):
+            if listener.number != self.victim or number < self.slip or self.slipped or fault in (None, "no_welcome", "refuse", "own_frame"):
                 await ws.send(message)
                 return
             self.slipped = True
@@ -191,7 +194,7 @@ class Wrong(unittest.TestCase):
 
     # The arguments, the listener at which it goes wrong, and the message to it: one that is sent while it counts.
     scenarios = {
-        "fanout": (["--clients", 6, "--window", 4, "--seconds", 0.4, "--quiet", 0, "--warmup", 0, "--settle", 0.5], 3, 20),
+        "fanout": (["--clients", 6, "--window", 4, "--seconds", 1.5, "--quiet", 0, "--warmup", 0, "--settle", 0.5], 3, 20),
         "fanout open": (["--clients", 3, "--rooms", 2, "--rate", 100, "--seconds", 0.5, "--quiet", 0, "--warmup", 0.1, "--settle", 0.5],
                         3, 20),
         "latency": (["--clients", 4, "--rate", 100, "--seconds", 0.5, "--quiet", 0, "--warmup", 0, "--settle", 0.5], 2, 20),
@@ -200,13 +203,14 @@ class Wrong(unittest.TestCase):
         "storm": (["--clients", 10, "--residents", 4, "--stream-rate", 100, "--baseline", 0.4, "--settle", 0.6], 2, 20),
     }
 
-    def run_all(self, fault, only=None, timeout=1):
+    def run_all(self, fault, only=None, timeout=4, settle=None):
         """All scenarios at once, each with a fake node of its own: yields (code, report, stderr, node)."""
 
         def one(name):
             arguments, victim, slip = self.scenarios[name]
             with FakeNode(fault, victim, slip) as node:
-                return *bench(name.split()[0], "--nodes", node.url, "--timeout", timeout, *arguments), node
+                more = ["--settle", settle] if settle else []
+                return *bench(name.split()[0], "--nodes", node.url, "--timeout", timeout, *arguments, *more), node
 
         with concurrent.futures.ThreadPoolExecutor(len(self.scenarios)) as pool:
             runs = {name: pool.submit(one, name) for name in only or self.scenarios}
@@ -214,8 +218,8 @@ class Wrong(unittest.TestCase):
             code, report, stderr, node = run.result()
             yield code, report, f"{name}: {stderr}", node
 
-    def expect(self, fault, only=None, **counts):
-        for code, report, stderr, node in self.run_all(fault, only):
+    def expect(self, fault, only=None, settle=None, **counts):
+        for code, report, stderr, node in self.run_all(fault, only, settle=settle):
             self.assertEqual({k: report[k] for k in FAULTS if report[k]}, counts, stderr)
             self.assertEqual((code, report["ok"]), (1, False) if counts else (0, True), stderr)
             self.assertTrue(fault is None or node.slipped, "the fault was not reached")
@@ -230,7 +234,7 @@ class Wrong(unittest.TestCase):
         self.expect("duplicate", duplicated=1)
 
     def test_duplicate_later(self):
-        self.expect("late_duplicate", duplicated=1)
+        self.expect("late_duplicate", settle=4, duplicated=1)
 
     def test_reorder(self):
         self.expect("reorder", only=["fanout", "fanout open", "latency", "storm", "verify"], out_of_order=1)
@@ -244,6 +248,9 @@ class Wrong(unittest.TestCase):
 
     def test_verify_wrong_sender(self):
         self.expect("wrong_sender", only=["verify"], unexpected=1, lost=1)
+
+    def test_verify_own_binary_frame(self):
+        self.expect("own_frame", only=["verify"], unexpected=1)
 
     def test_verify_wrong_room(self):
         self.expect("wrong_room", only=["verify"], unexpected=1, lost=1)
@@ -268,7 +275,7 @@ class Wrong(unittest.TestCase):
             self.assertIn("too slow (close code 4101)", report["disconnect"])
 
     def test_client_that_is_not_welcomed(self):
-        for code, report, stderr, _ in self.run_all("no_welcome", timeout=0.7):
+        for code, report, stderr, _ in self.run_all("no_welcome"):
             self.assertEqual((code, report["ok"]), (1, False), stderr)
             self.assertIn("were welcomed", report["failure"])
 
@@ -331,12 +338,20 @@ class Real(warren.WarrenTest):
     async def test_latency_counts_a_stall_of_the_node(self):
         """A node that is stopped for 300 ms: what was due meanwhile was late, though it could not even be sent."""
         node = self.nodes[0]
-        stall = threading.Timer(0.9, lambda: (node.signal(signal.SIGSTOP), time.sleep(0.3), node.signal(signal.SIGCONT)))
+        before = node.metric("warren_hub_deliveries_total")
+
+        def stand_still():
+            warren.wait_for(lambda: node.metric("warren_hub_deliveries_total") > before + 20, "it is under way")
+            node.signal(signal.SIGSTOP)
+            time.sleep(0.6)
+            node.signal(signal.SIGCONT)
+
+        stall = threading.Thread(target=stand_still)
         stall.start()
-        report = self.run_bench("latency", "--clients", 2, "--rate", 200, "--seconds", 1.5, "--warmup", 0, "--quiet", 0)
+        report = self.run_bench("latency", "--clients", 2, "--rate", 200, "--seconds", 3, "--warmup", 0, "--quiet", 0)
         stall.join()
-        self.assertGreater(report["latency_same_node_ms"]["max"], 250)
-        self.assertGreater(report["latency_same_node_ms"]["p90"], 50)  # 60 of 300 messages were due while it stood still
+        self.assertGreater(report["latency_same_node_ms"]["max"], 500)
+        self.assertGreater(report["latency_same_node_ms"]["p90"], 50)  # 120 of 600 messages were due while it stood still
 
     async def test_idle(self):
         report = self.run_bench("idle", "--clients", 60, "--room-size", 7, "--seconds", 0.3, "--quiet", 0.1)
@@ -346,7 +361,7 @@ class Real(warren.WarrenTest):
         self.assertGreater(report["rss_bytes_each"], 0)
 
     async def test_storm(self):
-        report = self.run_bench("storm", "--clients", 200, "--residents", 5, "--stream-rate", 50, "--baseline", 0.3, "--settle", 0.4)
+        report = self.run_bench("storm", "--clients", 200, "--residents", 5, "--stream-rate", 50, "--baseline", 1, "--settle", 1)
         self.assertEqual((report["clients"], report["join_ms"]["count"]), (200, 200))
         self.assertGreater(report["node_cpu_ms_per_join"], 0)
         self.assertGreater(report["stream_before_ms"]["count"], 5 * 10)
@@ -354,19 +369,30 @@ class Real(warren.WarrenTest):
         self.assertGreater(report["received"], 5 * report["sent"] + 200 * 10)
         self.assertLessEqual(report["received"], 205 * report["sent"])
 
+    async def test_storm_counts(self):
+        """Everybody hears in the end how many they are; and of the storm no more than a few counts."""
+        report = self.run_bench("storm", "--clients", 200, "--residents", 5, "--stream-rate", 10, "--baseline", 0.3, "--settle", 6, "--count")
+        self.assertIn("right_count_s", report, "in time")
+        self.assertLess(report["online_events_each"], report["all_welcome_s"] + 6 + 4, "one a second, while it lasts")
+
+    async def test_voice(self):
+        report = self.run_bench("voice", "--clients", 10, "--speakers", 3, "--rate", 20, "--seconds", 1.5, "--settle", 0.3)
+        self.assertGreaterEqual(report["sent"], 60)
+        self.assertEqual((report["lost"], report["received"]), (0, report["sent"] * 9))
+
     async def test_storm_at_a_pace(self):
         report = self.run_bench("storm", "--clients", 50, "--within", 0.5, "--residents", 0, "--baseline", 0, "--settle", 0.1)
         self.assertGreater(report["all_welcome_s"], 0.45)
         self.assertEqual(report["sent"], 0)
 
     async def test_verify(self):
-        report = self.run_bench_unprobed("verify", "--clients", 30, "--room-size", 5, "--rate", 800, "--churn", 60, "--seconds", 1.5,
+        report = self.run_bench_unprobed("verify", "--clients", 30, "--room-size", 5, "--rate", 800, "--churn", 40, "--seconds", 2,
                                          "--max-bytes", 3000, "--settle", 0.3, "--seed", 42)
         self.assertEqual((report["seed"], report["unanswered"]), (42, 0))
         for what in ("received_room", "received_whisper", "received_binary", "fragmented", "batches", "compressed", "aborts", "resent"):
             self.assertGreater(report[what], 0, what)
         self.assertGreater(report["departures"], report["aborts"])
-        self.assertGreater(report["received_room"], 2 * report["sent_room"])  # of five, some are away
+        self.assertGreater(report["received_room"], report["sent_room"])  # of five, some are away: on a busy machine for longer
         self.assertLessEqual(report["received_room"], 5 * report["sent_room"])
         self.assertLessEqual(report["received_binary"], 4 * report["sent_binary"])
 
@@ -376,9 +402,8 @@ class Real(warren.WarrenTest):
             with self.subTest(arguments[0]):
                 tool = subprocess.Popen([BINARY, *arguments, "--nodes", node.ws, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
                 tool.stderr.readline()  # it is under way
-                tool.send_signal(signal.SIGINT)
-                tool.send_signal(signal.SIGINT)
-                out, _ = tool.communicate(timeout=30)
+                tool.send_signal(signal.SIGINT)  # a second one, once the first has been taken, ends it without a report
+                out, _ = tool.communicate(timeout=120)
                 report = json.loads(out)
                 self.assertEqual((tool.returncode, report["ok"], report["interrupted"]), (1, False, True))
 
@@ -402,11 +427,12 @@ class Cluster(warren.WarrenTest):
         return report
 
     async def test_fanout(self):
-        report = self.run_bench("fanout", "--rooms", 20, "--clients", 4, "--seconds", 1, "--warmup", 0.2, "--quiet", 0.5)
+        before = [node.metric("warren_amqp_consumed_bodies_total") for node in self.nodes]
+        report = self.run_bench("fanout", "--rooms", 20, "--clients", 4, "--seconds", 2, "--warmup", 0.2, "--quiet", 0.5)
         self.assertEqual(report["received"], report["sent"] * 4)
-        self.assertGreater(report["sent"], 20)
-        for node in self.nodes:  # and it went through the broker, to both
-            self.assertGreater(node.metric("warren_amqp_consumed_bodies_total"), 10)
+        self.assertGreaterEqual(report["sent"], 20)
+        for node, bodies in zip(self.nodes, before):  # and it went through the broker, to both
+            self.assertGreater(node.metric("warren_amqp_consumed_bodies_total"), bodies + 5)
 
     async def test_latency(self):
         report = self.run_bench("latency", "--clients", 4, "--rate", 50, "--seconds", 1, "--warmup", 0.2, "--quiet", 0.5)
@@ -477,16 +503,16 @@ class Limit(unittest.TestCase):
                           ["latency", "--nodes", "http://a:1"], ["limit", "--nodes", "ws://a:1"], ["idle", "--nodes", "ws://a:1", "more"],
                           ["storm", "--nodes", "ws://a:1", "--warmup", "1"], ["limit", "--messages", "1"]):
             with self.subTest(arguments):
-                done = subprocess.run([BINARY, *arguments], capture_output=True, timeout=30, check=False)
+                done = subprocess.run([BINARY, *arguments], capture_output=True, timeout=180, check=False)
                 self.assertEqual(done.returncode, 2, done.stderr)
                 self.assertNotEqual(done.stderr, b"")
 
     def test_help_and_tables(self):
-        for scenario in ("fanout", "latency", "idle", "storm", "verify", "limit", "replay"):
-            done = subprocess.run([BINARY, scenario, "--help"], capture_output=True, timeout=30, check=False)
+        for scenario in ("fanout", "latency", "idle", "storm", "rejoin", "verify", "limit", "replay"):
+            done = subprocess.run([BINARY, scenario, "--help"], capture_output=True, timeout=180, check=False)
             self.assertEqual(done.returncode, 0)
             self.assertIn(b"Usage: warren-bench " + scenario.encode(), done.stdout)
-        done = subprocess.run([BINARY, "limit", "--clients", "2", "--messages", "64"], capture_output=True, timeout=30, check=False)
+        done = subprocess.run([BINARY, "limit", "--clients", "2", "--messages", "64"], capture_output=True, timeout=180, check=False)
         self.assertTrue(re.search(rb"limit, a write each +[\d.]+ s CPU per 1,000,000 frames", done.stdout), done.stdout)
         self.assertTrue(re.search(rb"^  machine +\d+ cores?, ", done.stdout, re.M), done.stdout)
 

@@ -23,8 +23,8 @@ class Foreign(warren.WarrenTest):
         return [await self.room(node, room, f"user-{i}") for i, node in enumerate(self.nodes)]
 
     async def finish(self, clients):
-        """Everything that the clients got, up to a last message."""
-        self.nodes[0].post("/v1/rooms/lobby/messages", {"data": "end"})
+        """Everything that the clients got, up to a last message, which comes by the way of all others: a node would have its own at once."""
+        self.broker.publish({"room": "lobby", "data": "end"})
         return [[m for m in await client.drain("end") if m["event"] == "message"] for client in clients]
 
     async def test_json_bodies(self):
@@ -39,7 +39,7 @@ class Foreign(warren.WarrenTest):
         first, second = await self.finish(clients)
         self.assertEqual([m["data"] for m in first][:1] + [m["data"] for m in first][1:5],
                          [{"b": 1, "a": 1.0}, "for all", 1, 2, "by routing key"])
-        self.assertIn('"data":{"b":1,"a":1.0}}', clients[0].frames[1] + clients[0].frames[2])
+        self.assertTrue(any(frame.endswith('"data":{"b":1,"a":1.0}}') for frame in clients[0].frames))
         self.assertEqual(first[0]["from"], "python")
         self.assertIn("for one", [m["data"] for m in second])
         self.assertNotIn("for one", [m["data"] for m in first])
@@ -92,6 +92,7 @@ class Foreign(warren.WarrenTest):
 
     async def test_poison_is_counted_and_spoils_nothing(self):
         clients = await self.pair()
+        began = time.monotonic()
         for body in (b"", b"\xff\xfe", b"[1,2", b'{"room":"lobby"}', b'{"room":"","data":1}', b'{"data":1}', msgpack.packb([["room:lobby", 1]]),
                      json.dumps([{"room": "lobby", "data": "good 1"}, {"nonsense": 1}, {"room": "lobby", "data": "good 2"}]).encode(),
                      b'{"eventType":1,"message":""}'):
@@ -101,7 +102,7 @@ class Foreign(warren.WarrenTest):
             self.assertEqual([m["data"] for m in messages], ["good 1", "good 2"])
         for node in self.nodes:
             self.assertEqual(node.metric("warren_hub_poison_total"), 10)
-            self.assertLessEqual(node.log().count("poison"), 2, "reported once a period")
+            self.assertLessEqual(node.log().count("poison"), 2 + (time.monotonic() - began) / 10, "reported once a period")
         warren.wait_for(lambda: all(q["messages"] == 0 for name, q in self.broker.queues().items()), "nothing left in the queues")
 
 
@@ -136,12 +137,14 @@ class Proofs(warren.WarrenTest):
 
     async def test_messages_are_persistent_and_shaped_as_documented(self):
         alice = await self.room(self.nodes[0], "lobby", "alice")
+        await self.room(self.nodes[1], "lobby", "bob")  # so it goes to the second node
         seen = []
         with self.broker.channel() as channel:
             channel.queue_declare("spy", exclusive=True)
             channel.queue_bind("spy", "warren.fanout")
+            channel.queue_bind("spy", "warren.node", self.nodes[1].id)
             await alice.request(op="send", room="lobby", data={"a": 1})
-            for method, properties, body in channel.consume("spy", auto_ack=True, inactivity_timeout=10):
+            for method, properties, body in channel.consume("spy", auto_ack=True, inactivity_timeout=60):
                 self.assertIsNotNone(method, "the message never came by the foreign queue")
                 self.assertEqual(properties.content_type, ENVELOPES)
                 self.assertEqual(properties.delivery_mode, 2)
@@ -178,13 +181,20 @@ class Proofs(warren.WarrenTest):
         for round_ in range(3):
             for n in range(20):
                 self.broker.publish({"room": "lobby", "data": [round_, n]}, message_id=f"{round_}-{n}")
+            connected = self.connections_of(node, "consumer")
             await asyncio.to_thread(self.cut, node, "consumer")
+            await asyncio.to_thread(warren.wait_for, lambda: self.connections_of(node, "consumer") > connected, "a new connection")
             await asyncio.to_thread(node.wait_ready)
         # What fell into the time without a queue is lost to an unsequenced channel; what came, came once.
         self.broker.publish({"room": "lobby", "data": "end"})
         heard = [tuple(m["data"]) for m in await client.drain("end") if m["event"] == "message"]
         self.assertEqual(len(heard), len(set(heard)))
         self.assertGreater(len(heard), 0)
+
+    @staticmethod
+    def connections_of(node, role):
+        """So many it has had."""
+        return node.log().count(f'msg="broker connected" role={role}')
 
     def cut(self, node, role):
         def close():
@@ -216,15 +226,15 @@ class LockedName(warren.WarrenTest):
             await alice.close()
             alice = await self.room(again, "lobby", "alice")
             warren.wait_for(lambda: "locked" in again.readiness()[1], "readiness says that the name is locked")
-            held_until = time.monotonic() + 10
-            while time.monotonic() < held_until:
+            tries = again.metric("warren_amqp_name_locked_total")
+            while again.metric("warren_amqp_name_locked_total") < tries + 3:  # it asks again and again
                 self.assertEqual(again.readiness()[0], 503)
                 self.assertEqual((await alice.request(op="ping"))["ok"], {}, "clients stay")
             self.assertIn("locked", again.log())
         finally:
             release.set()
             keeper.join()
-        again.wait_ready(timeout=3)
+        again.wait_ready()
         await alice.request(op="send", room="lobby", data="again")
         self.assertEqual((await alice.message())["data"], "again")
 

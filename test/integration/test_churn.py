@@ -96,8 +96,9 @@ class Visitor:
 class Churn(warren.WarrenTest):
     standalone = True
     node_count = 0
-    # Nobody sends messages: what is kept of those is kept on purpose, for its time.
-    settings = {"hub.online_interval": "200ms", "limits.close_timeout": "1s"}
+    # Nobody sends messages: what is kept of those is kept on purpose, for its time. That a user was there is kept as well, for
+    # 30 days; here for a moment.
+    settings = {"hub.online_interval": "200ms", "limits.close_timeout": "1s", "channel.inboxes.match": "user:*", "channel.inboxes.known_age": "100ms"}
 
     def churn(self, node, first, count, rng):
         epoll = select.epoll()
@@ -108,7 +109,7 @@ class Churn(warren.WarrenTest):
                 visitors[visitor.fileno()] = visitor
                 epoll.register(visitor.fileno(), visitor.events())
                 begun += 1
-            ready = epoll.poll(10)
+            ready = epoll.poll(60)
             if not ready:
                 raise AssertionError(f"{len(visitors)} clients wait for the node: {[v.way for v in visitors.values()][:5]}")
             for fd, _ in ready:
@@ -122,7 +123,7 @@ class Churn(warren.WarrenTest):
     def settle(self, node):
         for name in ("warren_gateway_connections", "warren_gateway_sessions", "warren_hub_sessions", "warren_hub_channels",
                      "warren_hub_rooms", "warren_gateway_queued_bytes"):
-            warren.wait_for(lambda name=name: node.metric(name) == 0, f"{name} is 0 again, and not {node.metric(name)}", 30)
+            warren.wait_for(lambda name=name: node.metric(name) == 0, f"{name} is 0 again, and not {node.metric(name)}", 60)
 
     def resident_kb(self, node):
         with open(f"/proc/{node.process.pid}/status", encoding="ascii") as status:

@@ -200,6 +200,19 @@ class Echo(DeflateTest):
         warren.wait_for(lambda: self.node.metric("warren_gateway_inflate_refused_total") == 5, "bombs counted")
         warren.wait_for(lambda: self.node.metric("warren_gateway_inflaters") == 0, "nothing held")
 
+    def test_many_long_ones_in_one_write(self):
+        """Few bytes that become many are taken a part a turn: all of them, in order, and what comes behind them."""
+        peer = self.peer("/ws")
+        peer.until(TEXT)  # the welcome
+        pings = [json.dumps({"id": i, "op": "ping", "much": "a" * 300000}).encode() for i in range(60)]
+        data = b"".join(frame(TEXT, Sender()(ping), rsv=RSV1) for ping in pings)
+        self.assertLess(len(data), 60000)
+        peer.send(data + frame(PING, b"behind"))
+        for i in range(60):
+            self.assertEqual(json.loads(peer.frame()[1]), {"id": i, "ok": {}})
+        self.assertEqual(peer.until(PONG), b"behind")
+        self.assertEqual(self.node.metric("warren_gateway_throttled_total"), 0)
+
     def test_no_window_for_the_idle(self):
         peers = [self.peer() for _ in range(20)]
         for peer in peers:
@@ -207,7 +220,7 @@ class Echo(DeflateTest):
         for peer in peers:
             self.assertEqual(inflated(peer.frame()[1]), b"x" * 100)
         warren.wait_for(lambda: self.node.metric("warren_gateway_inflated_messages_total") == 20, "all came")
-        self.assertEqual(self.node.metric("warren_gateway_inflaters"), 0)
+        warren.wait_for(lambda: self.node.metric("warren_gateway_inflaters") == 0, "no window is held")
         self.assertEqual(self.node.metric("warren_gateway_deflate_connections"), 20)
         self.assertEqual(self.node.metric("warren_gateway_inflated_bytes_total", form="plain"), 2000)
         self.assertEqual(self.node.metric("warren_gateway_deflated_bytes_total", form="plain"), 2000)
@@ -229,12 +242,12 @@ class Library(DeflateTest):
             factory = ClientPerMessageDeflateFactory(server_no_context_takeover=server_no, client_no_context_takeover=client_no,
                                                      server_max_window_bits=server_bits, client_max_window_bits=client_bits)
             with self.subTest(f"{server_no} {client_no} {server_bits} {client_bits}"):
-                async with websockets.connect(self.node.ws + "/echo", compression=None, extensions=[factory], max_size=None) as socket:
+                async with websockets.connect(self.node.ws + "/echo", compression=None, extensions=[factory], max_size=None, open_timeout=60) as socket:
                     self.assertEqual(len(socket.extensions), 1)
                     for message in messages * 2:
                         await socket.send(message)
                         whole = message if not isinstance(message, list) else type(message[0])().join(message)
-                        self.assertEqual(await asyncio.wait_for(socket.recv(), 10), whole)
+                        self.assertEqual(await asyncio.wait_for(socket.recv(), 60), whole)
         self.assertGreater(self.node.metric("warren_gateway_deflated_messages_total"), 48)
 
     async def test_a_room_of_many_kinds(self):

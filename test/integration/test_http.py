@@ -3,6 +3,7 @@
 
 All but one case need no broker: what is looked at here lies before it.
 """
+import concurrent.futures
 import json
 import os
 import re
@@ -88,7 +89,14 @@ class Handshake(HttpTest):
             (wire.upgrade(Sec_WebSocket_Key="c2hvcnQ="), 400, "Key"),
             (wire.upgrade(Sec_WebSocket_Key="!" * 22 + "=="), 400, "Key"),
             (wire.upgrade(Sec_WebSocket_Key=[wire.SAMPLE_KEY, "A" * 22 + "=="]), 400, "Key"),
+            (wire.upgrade(Sec_WebSocket_Key=[wire.SAMPLE_KEY] * 2), 400, "more than one"),
             (wire.upgrade(Sec_WebSocket_Version=None), 400, "Version"),
+            (wire.upgrade(Sec_WebSocket_Version=["13", "13"]), 400, "more than one"),
+            (wire.upgrade(Sec_WebSocket_Version=["13", "8"]), 400, "more than one"),
+            (wire.upgrade(Sec_WebSocket_Protocol="a b"), 400, "Protocol"),
+            (wire.upgrade(Sec_WebSocket_Protocol="warren.json.v1; q=1"), 400, "Protocol"),
+            (wire.upgrade(Sec_WebSocket_Protocol=["warren.json.v1", "a/b"]), 400, "Protocol"),
+            (wire.upgrade(Sec_WebSocket_Protocol=" , "), 400, "empty"),
             (wire.upgrade(Content_Length="5") + b"hello", 400, "body"),
             (wire.upgrade(Content_Length=["1", "2"]), 400, ""),
             (wire.upgrade(Transfer_Encoding="chunked") + b"0\r\n\r\n", 400, "body"),
@@ -142,7 +150,8 @@ class Handshake(HttpTest):
 
     def test_subprotocol(self):
         for offered, chosen in [(None, None), ("warren.json.v1", "warren.json.v1"), ("chat, warren.json.v1", "warren.json.v1"),
-                                (["chat", "warren.json.v1"], "warren.json.v1"), ("chat", None), ("WARREN.JSON.V1", None)]:
+                                (["chat", "warren.json.v1"], "warren.json.v1"), ("chat", None), ("WARREN.JSON.V1", None),
+                                (", chat,, warren.json.v1 ,", "warren.json.v1")]:
             with self.subTest(offered):
                 peer = self.peer().upgraded(Sec_WebSocket_Protocol=offered)
                 self.assertEqual(peer.handshake["Sec-WebSocket-Protocol"], chosen)
@@ -174,20 +183,24 @@ class Handshake(HttpTest):
 
 
 class SlowHandshake(HttpTest):
-    settings = {"limits.handshake_timeout": "1s"}
+    settings = {"limits.handshake_timeout": "3s"}
 
     def test_a_slow_head_is_cut_off(self):
-        for begin, drip in [(b"", b""), (wire.upgrade()[:40], b""), (b"GET /ws HTTP/1.1\r\n", b"A: " + b"x" * 1000)]:
-            with self.subTest(begin):
-                started = time.monotonic()
-                self.assertTrue(self.peer().send(begin).is_cut_within(10, drip))
-                self.assertGreater(time.monotonic() - started, 0.8)
-                self.assertLess(time.monotonic() - started, 5)
-        self.assertEqual(self.node.metric("warren_gateway_ended_total", reason="handshake_timeout"), 3)
+        def visit(begin, drip):
+            started = time.monotonic()
+            with wire.Peer(self.node.port) as peer:
+                return peer.send(begin).is_cut_within(60, drip), time.monotonic() - started
+
+        visits = [(b"", b""), (wire.upgrade()[:40], b""), (b"GET /ws HTTP/1.1\r\n", b"A: " + b"x" * 1000)]
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            for is_cut, took in pool.map(visit, *zip(*visits)):
+                self.assertTrue(is_cut)
+                self.assertGreater(took, 2.8)
+        warren.wait_for(lambda: self.node.metric("warren_gateway_ended_total", reason="handshake_timeout") == 3, "counted")
 
     def test_an_upgraded_client_is_not(self):
         peer = self.peer().upgraded()
-        self.assertFalse(peer.is_cut_within(2))
+        self.assertFalse(peer.is_cut_within(4))
         peer.send(frame(PING, b"still"))
         self.assertEqual(peer.until(PONG), b"still")
 
@@ -231,7 +244,7 @@ class Frames(HttpTest):
             (frame(BINARY, bytes(2049)), 1009),
             (frame(BINARY, bytes(70000))[:14], 1009),
             (frame(BINARY, bytes(2000), fin=False) + frame(CONTINUATION, bytes(100)), 1009),
-            (frame(BINARY, b"", fin=False) + 3 * frame(CONTINUATION, b"", fin=False) + frame(CONTINUATION), 1009),
+            (frame(BINARY, b"", fin=False) + 3 * frame(CONTINUATION, b"", fin=False) + frame(CONTINUATION, b"x"), 1009),
         ]:
             for path in ("/echo", "/ws"):
                 with self.subTest(f"{path} {sent[:24]!r}"):
@@ -241,7 +254,7 @@ class Frames(HttpTest):
                     self.assertRegex(reason, r"^[A-Z].*\.$", "a sentence says why")
                     self.assertEqual(peer.end(), b"", "nothing behind a close frame")
                     peer.socket.close()
-        self.assertEqual(self.node.metric("warren_gateway_ended_total", reason="bad_payload") % 2, 0)
+        warren.wait_for(lambda: self.node.metric("warren_gateway_ended_total", reason="bad_payload") == 18, "counted")
         self.assertGreater(self.node.metric("warren_gateway_ended_total", reason="protocol_error"), 60)
 
     def test_nothing_behind_a_broken_rule_is_heard(self):
@@ -309,7 +322,7 @@ class Frames(HttpTest):
             rest = rest[peer.socket.send(rest):]
             sent += not rest
         self.assertGreater(sent, 100)
-        peer.socket.settimeout(20)
+        peer.socket.settimeout(60)
         for _ in range(sent):
             self.assertEqual(len(peer.frame()[1]), 2000)
         peer.send(rest)
@@ -318,32 +331,35 @@ class Frames(HttpTest):
 
 
 class Heartbeat(HttpTest):
-    settings = {"session.heartbeat": "1s", "limits.close_timeout": "500ms"}
+    settings = {"session.heartbeat": "3s", "limits.close_timeout": "3s"}
 
     def test_silence_is_pinged_and_then_closed(self):
+        started = time.monotonic()
         peer = self.peer().upgraded()
         peer.until(TEXT)
-        started = time.monotonic()
         self.assertEqual(peer.frame()[:2], (PING, b""))
         pinged = time.monotonic() - started
         code, reason = peer.closed()
         closed = time.monotonic() - started
         self.assertEqual((code, reason), (4102, "no sign of life"))
-        self.assertTrue(0.8 < pinged < closed - 0.5, (pinged, closed))
-        self.assertTrue(1.8 < closed < 8, closed)
-        self.assertTrue(peer.is_cut_within(5), "without a close frame in answer the stream ends all the same")
-        self.assertEqual(self.node.metric("warren_gateway_ended_total", reason="idle"), 1)
+        self.assertGreater(pinged, 2.8)
+        self.assertGreater(closed, 5.6)
+        self.assertTrue(peer.is_cut_within(60), "without a close frame in answer the stream ends all the same")
+        warren.wait_for(lambda: self.node.metric("warren_gateway_ended_total", reason="idle") == 1, "counted")
 
     def test_any_sign_of_life_is_enough(self):
-        for sign in (frame(PONG), frame(PING, b"x"), frame(TEXT, b'{"op":"ping"}')):
-            with self.subTest(sign):
-                peer = self.peer().upgraded()
+        def live(sign):
+            with wire.Peer(self.node.port) as peer:
+                peer.upgraded()
                 for _ in range(3):  # three silences of a heartbeat: more than the two that are allowed
                     peer.until(PING)
                     peer.send(sign)
                 peer.send(frame(PING, b"here"))
                 while peer.until(PONG) != b"here":
                     pass
+
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            list(pool.map(live, (frame(PONG), frame(PING, b"x"), frame(TEXT, b'{"op":"ping"}'))))
 
     def test_a_client_that_answers_the_close_ends_at_once(self):
         peer = self.peer().upgraded()
@@ -402,7 +418,7 @@ class PublicPages(HttpTest):
             self.assertEqual(peer.end(), b"", "HEAD has no body")
 
     def test_nothing_else_is_served_by_default(self):
-        for path in ("/", "/demo.js", "/demo.css", "/echo", "/metrics", "/v1/nodes", "/v1/config", "/../etc/passwd", "/%2e%2e/x"):
+        for path in ("/", "/demo.js", "/warren.js", "/demo.css", "/echo", "/metrics", "/v1/nodes", "/v1/config", "/../etc/passwd", "/%2e%2e/x"):
             self.assertEqual(self.peer().send(wire.request(path)).response().status, 404, path)
         self.assertEqual(self.peer().send(wire.upgrade("/echo")).response().status, 404)
 
@@ -412,7 +428,8 @@ class DemoPages(HttpTest):
 
     def test_pages_and_their_headers(self):
         for path, content_type, word in (("/", "text/html", b"<!doctype html>"), ("/demo.js", "text/javascript", b"WebSocket"),
-                                         ("/demo.css", "text/css", b"{")):
+                                         ("/stage.js", "text/javascript", b"class Stage"), ("/meters.js", "text/javascript", b"class Plot"),
+                                         ("/warren.js", "text/javascript", b"class Warren"), ("/demo.css", "text/css", b"{")):
             answer = (peer := self.peer().send(wire.request(path))).response()
             self.assertEqual(answer.status, 200)
             self.assertEqual(answer["Content-Type"], content_type + "; charset=utf-8")
@@ -430,7 +447,7 @@ class DemoPages(HttpTest):
 
 
 class Internal(HttpTest):
-    settings = {"api.body_bytes": "1k", "api.timeout": "2s"}
+    settings = {"api.body_bytes": "1k"}
 
     def ask(self, sent, status=None):
         answer = self.internal().send(sent).response()
@@ -468,6 +485,8 @@ class Internal(HttpTest):
         self.error(wire.request("/v1/rooms/r/users?limit=x"), 400, "bad_request")
         self.error(wire.request("/v1/rooms/r/users?limit=501"), 400, "bad_request")
         self.error(wire.request("/v1/rooms/r/users?after=%00"), 400, "bad_name")
+        for query in ("limit=x", "limit=501", "limit=-1", "after=", "after=x", "after=%00", "after=%zz", "after=99999999999999999999", "after=-1"):
+            self.error(wire.request("/v1/rooms?" + query), 400, "bad_request")
         self.error(wire.request("/v1/nodes", {}), 400, "bad_request")
         self.error(b"nonsense\r\n\r\n", 400, "bad_request")
         self.error(wire.request("/v1/nodes", {"Host": "x", "A": "x" * 20000}), 431, "bad_request")
@@ -480,9 +499,9 @@ class Internal(HttpTest):
         self.ask(self.post("/push/u", "x" * 1024, **{"Content-Type": "text/plain"}), 202)
 
     def test_methods(self):
-        for method, path, allow in (("POST", "/v1/nodes", "GET, HEAD"), ("PUT", "/metrics", "GET, HEAD"), ("GET", "/v1/broadcast", "POST"),
-                                    ("DELETE", "/v1/rooms/r/messages", "POST"), ("GET", "/push/u", "POST"), ("DELETE", "/v1/users/u", "GET, HEAD"),
-                                    ("POST", "/v1/config", "GET, HEAD"), ("POST", "/v1/doctor", "GET, HEAD")):
+        for method, path, allow in (("POST", "/v1/nodes", "GET, HEAD"), ("PUT", "/metrics", "GET, HEAD"), ("PUT", "/v1/broadcast", "GET, HEAD, POST"),
+                                    ("DELETE", "/v1/rooms/r/messages", "GET, HEAD, POST"), ("GET", "/push/u", "POST"), ("DELETE", "/v1/users/u", "GET, HEAD"),
+                                    ("POST", "/v1/config", "GET, HEAD"), ("POST", "/v1/doctor", "GET, HEAD"), ("DELETE", "/v1/rooms", "GET, HEAD"), ("POST", "/v1/rooms/r", "GET, HEAD")):
             self.assertEqual(self.error(wire.request(path, method=method), 405, "bad_request")["Allow"], allow, path)
 
     def test_orders_of_web_pages_are_refused(self):
@@ -496,6 +515,22 @@ class Internal(HttpTest):
         peer = self.internal().send(wire.request("/v1/broadcast", {"Host": "x", "Transfer-Encoding": "chunked"}, "POST",
                                                  body=b'5;x=y\r\n{"dat\r\n5\r\na":1}\r\n0\r\nTrailer: t\r\n\r\n'))
         self.assertEqual(peer.response().status, 202)
+
+    def test_a_body_that_waits_to_be_asked_for(self):
+        headers = {"Host": "x", "Content-Length": "10", "Expect": "100-continue"}
+        for _ in range(2):
+            peer = self.internal()
+            for _ in range(2):
+                self.assertEqual(peer.send(wire.request("/v1/broadcast", headers, "POST")).take(25), b"HTTP/1.1 100 Continue\r\n\r\n")
+                self.assertEqual(peer.send(b'{"data":1}').response().status, 202)
+            # nobody is asked for what is there, for too much, or in HTTP/1.0
+            self.assertEqual(peer.send(wire.request("/v1/broadcast", headers, "POST", body=b'{"data":1}')).response().status, 202)
+            self.assertEqual(peer.send(wire.request("/v1/broadcast", {**headers, "Content-Length": "99999999"}, "POST")).response().status, 413)
+        old = self.internal().send(wire.request("/v1/broadcast", headers, "POST", version="HTTP/1.0"))
+        self.assertEqual(old.send(b'{"data":1}').response().status, 202)
+        public = self.peer().send(wire.request("/push/7", headers, "POST"))
+        self.assertEqual(public.take(25), b"HTTP/1.1 100 Continue\r\n\r\n")
+        self.assertEqual(public.send(b"0123456789").response().status, 405)
 
     def test_keep_alive_and_pipelining(self):
         peer = self.internal()
@@ -526,12 +561,6 @@ class Internal(HttpTest):
             self.assertGreater(int(head["Content-Length"]), 0)
             self.assertEqual(peer.end(), b"")
 
-    def test_an_idle_connection_ends(self):
-        peer = self.internal().send(wire.request("/healthz"))
-        peer.response()
-        self.assertTrue(peer.is_cut_within(10))
-        self.assertTrue(self.internal().send(b"GET /healthz HTTP/1.1\r\n").is_cut_within(10, b"A: " + b"x" * 1000))
-
     def test_standalone_has_no_broker(self):
         for path in ("/v1/bindings", "/v1/queues"):
             self.error(wire.request(path), 409, "standalone")
@@ -547,24 +576,34 @@ class Internal(HttpTest):
         self.assertEqual([peer.response().status for peer in peers], [200] * 50)
 
 
+class InternalTime(HttpTest):
+    settings = {"api.timeout": "3s"}
+
+    def test_an_idle_connection_ends(self):
+        peer = self.internal().send(wire.request("/healthz"))
+        peer.response()
+        self.assertTrue(self.internal().send(b"GET /healthz HTTP/1.1\r\n").is_cut_within(60, b"A: " + b"x" * 1000))
+        self.assertTrue(peer.is_cut_within(60))
+
+
 class InternalLimit(HttpTest):
     settings = {"api.connections": "2"}
 
     def test_further_connections_are_closed(self):
-        inside = [self.internal().send(wire.request("/healthz")) for _ in range(2)]
-        for peer in inside:
-            self.assertEqual(peer.response().status, 200)
+        def enters():
+            """A connection that was let in and answered, or None. Who was there before, the fixture's question for readiness too, may still be leaving."""
+            peer = self.internal()
+            try:
+                return peer if peer.send(wire.request("/healthz")).response().status == 200 else None
+            except (ConnectionError, EOFError):
+                return None
+
+        inside = [warren.wait_for(enters, "there are two places") for _ in range(2)]
         self.assertTrue(self.internal().is_cut_within(10))
         inside[0].socket.close()
-
-        def enters():
-            try:
-                with wire.Peer(self.node.internal_port) as peer:
-                    return peer.send(wire.request("/healthz")).response().status == 200
-            except (ConnectionError, EOFError):
-                return False
-
-        warren.wait_for(enters, "a place that was left is taken again")
+        inside.append(warren.wait_for(enters, "a place that was left is taken again"))
+        self.assertTrue(self.internal().is_cut_within(10))
+        inside[2].socket.close()
         inside[1].socket.close()
         warren.wait_for(lambda: self.node.is_ready(), "two places again")
 

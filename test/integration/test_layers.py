@@ -19,7 +19,7 @@ class Layers(unittest.TestCase):
             shutil.copytree(os.path.join(TOP, name), os.path.join(self.tree, name))
 
     def check(self, *arguments):
-        result = subprocess.run([os.path.join(self.tree, "scripts", "check-layers"), *arguments], capture_output=True, text=True, timeout=60,
+        result = subprocess.run([os.path.join(self.tree, "scripts", "check-layers"), *arguments], capture_output=True, text=True, timeout=240,
                                 check=False)
         self.assertEqual(result.stderr, "")
         return result.returncode, result.stdout

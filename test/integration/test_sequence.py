@@ -4,6 +4,7 @@
 Clients here count raw frames by position and never filter: a message that comes twice, out of order or not at all fails.
 """
 import asyncio
+import json
 import os
 import socket
 import subprocess
@@ -30,7 +31,7 @@ class Sequenced(warren.WarrenTest):
     def state(client, channel):
         return next(c for c in client.welcome["channels"] if c["channel"] == channel)
 
-    async def messages(self, client, count, timeout=30):
+    async def messages(self, client, count, timeout=warren.PATIENCE):
         """The next @count messages; a reset among them fails."""
         got = []
         deadline = time.monotonic() + timeout
@@ -59,6 +60,20 @@ class Order(Sequenced):
             self.assertEqual([m["id"] for m in messages], [m["id"] for m in heard[0]])
             for i in range(6):
                 self.assertEqual([m["data"][1] for m in messages if m["data"][0] == i], list(range(100)))
+
+    async def test_a_node_s_clients_come_back_to_the_others(self):
+        """Many of them, to nodes that know their rooms and to nodes that do not; a room's log is read once a node, not once a client."""
+        dying, *others = self.nodes
+        code, out, err = await asyncio.to_thread(
+            warren.run_tool, "warren-bench", "rejoin", "--json", "--from", dying.ws, "--nodes", ",".join(n.ws for n in others),
+            "--metrics", ",".join(n.api for n in others), "--kill", str(dying.process.pid), "--clients", "300", "--rooms", "11",
+            "--stream-rate", "5", "--seconds", "0.5", "--away", "1", "--settle", "0.3")
+        report = json.loads(out)
+        self.assertEqual(code, 0, out + err)
+        self.assertEqual((report["clients"], report["recovered"], report["lost"], report["duplicated"]), (300, 300, 0, 0))
+        self.assertGreater(report["missed_each"], 3)
+        self.assertLessEqual(report["log_reads"], 2 * 11 * len(others))
+        dying.kill()
 
     async def test_ok_tells_the_position(self):
         alice = await self.listener(self.nodes[0], "lobby", "alice")
@@ -235,11 +250,12 @@ class Faults(Sequenced):
         alice = await self.listener(self.nodes[0], "lobby", "alice")
         bob = await self.listener(second, "lobby", "bob")
         queue = f"warren.node.{second.id}"
-        for binding in self.broker.api("GET", f"bindings/{self.broker.vhost}/e/warren.fanout/q/{queue}"):
-            self.broker.api("DELETE", f"bindings/{self.broker.vhost}/e/warren.fanout/q/{queue}/{binding['properties_key']}")
+        for exchange in ("warren.fanout", "warren.node"):
+            for binding in self.broker.api("GET", f"bindings/{self.broker.vhost}/e/{exchange}/q/{queue}"):
+                self.broker.api("DELETE", f"bindings/{self.broker.vhost}/e/{exchange}/q/{queue}/{binding['properties_key']}")
         for n in range(10):
             await alice.request(op="send", room="lobby", data=n)
-        got = await self.messages(bob, 10, timeout=15)
+        got = await self.messages(bob, 10)
         self.assert_contiguous(got, 1)
 
     async def test_a_deleted_queue_is_healed(self):
@@ -251,7 +267,7 @@ class Faults(Sequenced):
         for n in range(20):
             await alice.request(op="send", room="lobby", data=n)
             await asyncio.sleep(0.02)
-        self.assert_contiguous(await self.messages(bob, 20, timeout=15), 1)
+        self.assert_contiguous(await self.messages(bob, 20), 1)
 
 
 class Cut(Sequenced):
@@ -273,17 +289,18 @@ class Cut(Sequenced):
         bob = await self.listener(self.lone, "lobby", "bob")
         await alice.request(op="send", room="lobby", data=0)
         await asyncio.to_thread(self.proxy.cut)
-        sent = 1
+        sent, took = 1, []
         until = time.monotonic() + 6
         while time.monotonic() < until:
             for client in (alice, bob):
                 began = time.monotonic()
                 answer = await client.request(op="send", room="lobby", data=sent)
                 self.assertIn("ok", answer)
-                self.assertLess(time.monotonic() - began, 2)
+                took.append(time.monotonic() - began)
                 sent += 1
             await asyncio.sleep(0.1)
-        delivered = [await self.messages(client, sent, timeout=5) for client in (alice, bob)]
+        self.assertLess(sorted(took)[len(took) // 2], 2)
+        delivered = [await self.messages(client, sent) for client in (alice, bob)]
         await asyncio.to_thread(self.proxy.mend)
         await asyncio.to_thread(self.lone.wait_ready)
         for n in range(5):
@@ -330,7 +347,7 @@ class Broker(Sequenced):
                 began = time.monotonic()
                 answer = await clients[i].request(op="send", room="lobby", data=[i, counts[i]])
                 self.assertIn("ok", answer)
-                if time.monotonic() - began > 5:
+                if time.monotonic() - began > 10:
                     slow.append(time.monotonic() - began)
                 counts[i] += 1
                 await asyncio.sleep(0.02)
@@ -354,7 +371,7 @@ class Broker(Sequenced):
         await asyncio.gather(*tasks)
         self.assertEqual(slow, [])
         total = sum(counts)
-        heard = [await self.messages(client, total, timeout=15) for client in clients]
+        heard = [await self.messages(client, total) for client in clients]
         for messages in heard:
             self.assert_contiguous(messages, 1)
             self.assertEqual([m["id"] for m in messages], [m["id"] for m in heard[0]])
@@ -392,11 +409,18 @@ class Redis:
 
     def answers(self):
         try:
-            with socket.create_connection(("127.0.0.1", self.port), 1) as s:
+            with socket.create_connection(("127.0.0.1", self.port), 30) as s:
                 s.sendall(b"PING\r\n")
                 return s.recv(16).startswith(b"+PONG")
         except OSError:
             return False
+
+    def save(self):
+        """What is there now is there again after the next start."""
+        with socket.create_connection(("127.0.0.1", self.port), 30) as s:
+            s.sendall(b"SAVE\r\n")
+            if not s.recv(64).startswith(b"+OK"):
+                raise AssertionError("redis did not save")
 
     def kill(self):
         if self.process:
@@ -421,19 +445,46 @@ class Store(Sequenced):
     def node_settings(self):
         return {**super().node_settings(), "redis.url": self.redis.url}
 
+    async def redis_is_gone(self):
+        """And every node knows: what is asked of one that does not is kept for Redis's return."""
+        await asyncio.to_thread(self.redis.kill)
+        for node in self.nodes:
+            await asyncio.to_thread(warren.wait_for, lambda node=node: "no store" in node.readiness()[1], "it knows")
+
+    async def test_redis_is_lost_for_a_moment(self):
+        """Longer than redis.timeout, so that each node gives its connection up: who comes back meanwhile has recovered all the same."""
+        alice = await self.listener(self.nodes[0], "lobby", "alice")
+        bob = await self.listener(self.nodes[0], "lobby", "bob")
+        await alice.request(op="send", room="lobby", data="heard")
+        last = (await self.messages(bob, 1))[0]
+        await bob.close()
+        for n in range(100):  # more than a node keeps
+            await alice.request(op="send", room="lobby", data=n)
+        lost = [node.metric("warren_redis_reconnects_total") for node in self.nodes]
+        pause = ["redis-cli", "-u", self.redis.url, "CLIENT", "PAUSE", "1300"]
+        self.assertEqual((await asyncio.to_thread(subprocess.run, pause, capture_output=True, text=True)).stdout, "OK\n")
+        back = [asyncio.create_task(self.listener(node, "lobby", f"b{i}", (last["epoch"], last["offset"])))
+                for node in self.nodes for i in range(3)]
+        for client in await asyncio.gather(*back):
+            state = self.state(client, "room:lobby")
+            self.assertEqual((state["recovered"], state["offset"]), (True, 101))
+            self.assert_contiguous(await self.messages(client, 100), 2)
+        for node, before in zip(self.nodes, lost):
+            self.assertGreater(node.metric("warren_redis_reconnects_total"), before)
+
     async def test_redis_comes_back_empty(self):
         alice = await self.listener(self.nodes[0], "lobby", "alice")
         bob = await self.listener(self.nodes[1], "lobby", "bob")
         for n in range(10):
             await alice.request(op="send", room="lobby", data=n)
         before = await self.messages(bob, 10)
-        await asyncio.to_thread(self.redis.kill)
+        await self.redis_is_gone()
         answer = await alice.request(op="send", room="lobby", data="refused")
         self.assertEqual(answer["error"]["code"], "unavailable")
         self.assertGreater(answer["error"]["retry_after_ms"], 0)
         self.assertEqual((await alice.request(op="ping"))["ok"], {})
         await asyncio.to_thread(self.redis.start)
-        sent, deadline = [], time.monotonic() + 20
+        sent, deadline = [], time.monotonic() + warren.PATIENCE
         while len(sent) < 10:
             self.assertLess(time.monotonic(), deadline)
             answer = await alice.request(op="send", room="lobby", data=["after", len(sent)])
@@ -455,13 +506,46 @@ class Store(Sequenced):
         self.assertEqual((state["recovered"], state["epoch"], state["offset"]), (False, sent[0]["epoch"], 10))
         self.assertEqual([m["data"] for m in await self.messages(carol, 10)], [["after", n] for n in range(10)])
 
+    async def test_redis_comes_back_with_its_data(self):
+        """Its logs have ended: who was away is told, and given their rest; who listens goes on."""
+        alice = await self.listener(self.nodes[0], "lobby", "alice")
+        for n in range(10):
+            await alice.request(op="send", room="lobby", data=n)
+        before = await self.messages(alice, 10)
+        self.assertEqual(self.nodes[0].post("/v1/users/bob/messages", {"data": "waiting"})[0], 202)
+        await asyncio.to_thread(self.redis.save)
+        await self.redis_is_gone()
+        await asyncio.to_thread(self.redis.start)
+        for node in self.nodes:
+            await asyncio.to_thread(node.wait_ready)
+        since = (before[5]["epoch"], before[5]["offset"])
+        there = await self.listener(self.nodes[0], "lobby", "carol", since)  # where the channel is known
+        self.assertTrue(self.state(there, "room:lobby")["recovered"])
+        self.assert_contiguous(await self.messages(there, 4), 7)
+        bob = await self.listener(self.nodes[1], "lobby", "bob", since)  # where it is not
+        state = self.state(bob, "room:lobby")
+        self.assertFalse(state["recovered"])
+        self.assertGreater(int(state["epoch"]), int(since[0]))
+        heard = await self.messages(bob, 5)
+        self.assert_contiguous([m for m in heard if m["channel"] == "room:lobby"], 7)
+        self.assertEqual([m["data"] for m in heard if m["channel"] == "user:bob"], ["waiting"])
+        ok = (await alice.request(op="send", room="lobby", data="after"))["ok"]
+        self.assertGreater(int(ok["epoch"]), int(since[0]))
+        self.assertEqual(ok["offset"], 1)
+        self.assertEqual((await self.messages(bob, 1))[0]["data"], "after")
+        for client in (alice, there):  # somebody may have lost something with the old life
+            events = [await client.expect(lambda m: m.get("event") in ("reset", "message"), "what came") for _ in range(2)]
+            self.assertEqual([e["event"] for e in events], ["reset", "message"])
+            self.assertEqual((events[0]["epoch"], events[1]["data"]), (ok["epoch"], "after"))
+        self.assertIn('msg="messages of a channel are gone, and its listeners are told" channel=room:', "".join(n.log() for n in self.nodes))
+
     async def test_unsequenced_rooms_go_on_without_redis(self):
         quick = {"channel.quick.match": "room:quick*", "channel.quick.sequenced": "no"}
         nodes = [self.start_node(settings=quick) for _ in range(2)]
         alice = await self.listener(nodes[0], "quick", "alice")
         bob = await self.listener(nodes[1], "quick", "bob")
         await asyncio.to_thread(self.redis.kill)
-        answer = await alice.request(op="send", room="quick", data="hello", timeout=20)
+        answer = await alice.request(op="send", room="quick", data="hello")
         self.assertNotIn("offset", answer["ok"])
         heard = (await self.messages(bob, 1))[0]
         self.assertEqual((heard["data"], heard.get("epoch")), ("hello", None))
@@ -487,6 +571,22 @@ class Standalone(Sequenced):
         carol = await self.listener(node, "lobby", "carol", (1, 5))
         self.assertFalse(self.state(carol, "room:lobby")["recovered"])
         self.assert_contiguous(await self.messages(carol, 20), 1)
+
+    async def test_whispers_wait_for_users_who_were_here(self):
+        node = self.nodes[0]
+        alice = await self.listener(node, "lobby", "alice")
+        bob = await self.listener(node, "lobby", "bob")
+        await bob.close()
+        ok = (await alice.request(op="whisper", user="bob", data="waits"))["ok"]
+        self.assertEqual(ok["offset"], 1)
+        ok = (await alice.request(op="whisper", user="made-up", data="does not"))["ok"]
+        self.assertEqual(sorted(ok), ["message"])
+        self.assertEqual(node.post("/v1/users/new/messages", {"data": "from a back end"})[0], 202)
+        self.assertEqual((await alice.request(op="whisper", user="new", data="behind it"))["ok"]["offset"], 2)
+        for user, expected in (("bob", ["waits"]), ("new", ["from a back end", "behind it"]), ("made-up", [])):
+            client = await self.listener(node, "lobby", user)
+            await alice.request(op="whisper", user=user, data="end")
+            self.assertEqual([m["data"] for m in await self.messages(client, len(expected) + 1)], [*expected, "end"])
 
 
 if __name__ == "__main__":

@@ -52,7 +52,7 @@ class TlsTest(warren.WarrenTest):
     def setUp(self):
         super().setUp()
         self.node = self.start_node(ready=False, settings={"tls.certificate": path("good.pem"), "tls.key": path("good.key"),
-                                                           "limits.handshake_timeout": "2s", "listen.echo": "on"})
+                                                           "limits.handshake_timeout": "4s", "listen.echo": "on"})
         self.node.wait_ready()
 
     def peer(self, tls=None):
@@ -129,7 +129,7 @@ class Serves(TlsTest):
         first = self.peer(made)
         first.upgraded()
         session = first.socket.session
-        with socket.create_connection(("127.0.0.1", self.node.port), 10) as raw:
+        with socket.create_connection(("127.0.0.1", self.node.port), 60) as raw:
             with made.wrap_socket(raw, server_hostname="localhost", session=session) as again:
                 self.assertTrue(again.session_reused)
                 again.sendall(wire.request("/healthz"))
@@ -153,7 +153,7 @@ class Mistakes(TlsTest):
         inside.send(frame(PING, b"in"))
         self.assertEqual(inside.until(PONG), b"in")
         self.still_serves()
-        self.assertGreaterEqual(self.node.metric("warren_gateway_ended_total", reason="tls_failed"), 4)
+        warren.wait_for(lambda: self.node.metric("warren_gateway_ended_total", reason="tls_failed") >= 4, "counted")
         with self.assertRaises(OSError):
             warren.fetch(f"http://127.0.0.1:{self.node.port}/healthz")
 
@@ -163,13 +163,11 @@ class Mistakes(TlsTest):
         with self.assertRaises(ssl.SSLWantReadError):
             begun.do_handshake()
         hello = hello.read()
-        for sent in (b"", hello[:50], hello):
-            plain = wire.Peer(self.node.port)
-            self.addCleanup(plain.socket.close)
-            plain.send(sent)
-            self.assertTrue(plain.is_cut_within(15), f"after {len(sent)} bytes")
-        tls = self.peer()  # with TLS done, the request is awaited no longer than that
-        self.assertTrue(tls.is_cut_within(15))
+        peers = {f"after {len(sent)} bytes": wire.Peer(self.node.port).send(sent) for sent in (b"", hello[:50], hello)}
+        peers["with TLS done, the request is awaited no longer than that"] = self.peer()
+        for what, peer in peers.items():
+            self.addCleanup(peer.socket.close)
+            self.assertTrue(peer.is_cut_within(60), what)
         self.still_serves()
 
     def test_clients_that_leave_at_every_step(self):

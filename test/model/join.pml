@@ -49,6 +49,10 @@ inline join_finish(x, y)
 #define read_on(y) (is_behind[y])
 #endif
 
+/* The log has spoken, and has nothing to where the client stands. */
+#define is_gone(x, y) \
+    (join_ep[x] < at_ep[y] -> join_read[x] == TOLD_NOTHING : was_told(x) && !read_on(y))
+
 /* As far as it goes now: asks for what is missing, or ends. */
 inline join_try(x, y)
 {
@@ -67,34 +71,24 @@ inline join_try(x, y)
         join_finish(x, y)
 #endif
     :: status[y] == LIVE ->
-        /* The ring has all behind oldest. */
-        oldest = at_last[y];
-        for (k : 1 .. RECORDS) {
-            for (i : 0 .. RECORDS - 1) {
-                if
-                :: (ring[y] & bit(i)) && rec_ep[i] == at_ep[y] && rec_off[i] == oldest -> oldest--
-                :: else
-                fi
-            }
-        }
+        find_oldest(y);
         if
         :: join_ep[x] != at_ep[y] || join_off[x] > at_last[y] ->
-            /* Perhaps of a life, or of messages, that this node has not heard of: the log knows. */
+            /* Perhaps of a life, or of messages, that this node has not heard of, or that has a rest: the log knows. */
             if
 #ifdef NO_READ_BEYOND
             :: join_ep[x] == at_ep[y] -> join_finish(x, y)
-            :: join_ep[x] != at_ep[y] && (!was_told(x) || read_on(y)) -> join_read[x] = READ_WANTED
+            :: join_ep[x] != at_ep[y] && !is_gone(x, y) -> join_read[x] = READ_WANTED
 #else
-            :: !was_told(x) || read_on(y) -> join_read[x] = READ_WANTED
+            :: !is_gone(x, y) -> join_read[x] = READ_WANTED
 #endif
-            :: was_told(x) && !read_on(y) && join_ep[x] != at_ep[y] ->
+            :: is_gone(x, y) && join_ep[x] != at_ep[y] ->
                 join_recovered[x] = 0;
                 join_ep[x] = at_ep[y];
                 join_off[x] = 0;
-                join_set[x] = 0;
                 join_read[x] = NO_READ
 #ifndef NO_READ_BEYOND
-            :: was_told(x) && !read_on(y) && join_ep[x] == at_ep[y] ->
+            :: is_gone(x, y) && join_ep[x] == at_ep[y] ->
                 join_recovered[x] = 0;
                 join_off[x] = at_last[y]
 #endif

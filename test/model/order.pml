@@ -202,12 +202,52 @@ inline enter_epoch(x, ep)
     suspect[x] = 0
 }
 
+/* The ring has all behind oldest. */
+inline find_oldest(x)
+{
+    oldest = at_last[x];
+    for (k : 1 .. RECORDS) {
+        for (i : 0 .. RECORDS - 1) {
+            if
+            :: (ring[x] & bit(i)) && rec_ep[i] == at_ep[x] && rec_off[i] == oldest -> oldest--
+            :: else
+            fi
+        }
+    }
+}
+
+/* What was read and leads up to what the ring has serves who comes after, as far as there is room. */
+inline fill_ring(x)
+{
+    find_oldest(x);
+    count = 0;
+    for (i : 0 .. RECORDS - 1) {
+        count = count + ((ring[x] >> i) & 1)
+    }
+    if
+    :: count == at_last[x] - oldest ->
+        for (k : 1 .. RECORDS) {
+            i = RECORDS - k;
+            if
+            :: count < RING && (page[x] & bit(i)) && rec_ep[i] == at_ep[x] && rec_off[i] == oldest && oldest > 0 ->
+                ring[x] = ring[x] | bit(i);
+                oldest--;
+                count++
+            :: else
+            fi
+        }
+    :: else
+    fi
+}
+
 /* ---- Reading the log. ---- */
 
 /*
  * Sent and carried out at once; the answer comes any time later. One read serves the node's own gap and all who join,
- * from the smallest position that one of them stands at.
+ * from the smallest position that one of them stands at, be it in the rest of an earlier epoch.
  */
+#define is_before(x, ep, off) (join_ep[x] < (ep) || (join_ep[x] == (ep) && join_off[x] < (off)))
+
 inline read_start(x)
 {
     printf("node %d, at %d:%d, has the log read\n", x, at_ep[x], at_last[x]);
@@ -217,10 +257,12 @@ inline read_start(x)
         if
         :: state[c] == JOINING && where[c] == x && join_read[c] == READ_WANTED ->
             if
-            :: join_ep[c] == at_ep[x] && join_off[c] < at_last[x] ->
+            :: is_before(c, at_ep[x], at_last[x]) ->
                 join_read[c] = READ_BEHIND;
                 if
-                :: join_off[c] < after_off -> after_off = join_off[c]
+                :: is_before(c, after_ep, after_off) ->
+                    after_ep = join_ep[c];
+                    after_off = join_off[c]
                 :: else
                 fi
             :: else -> join_read[c] = READ_AHEAD
@@ -342,14 +384,16 @@ inline read_take(x)
             fi;
             for (i : 0 .. RECORDS - 1) {
                 if
-                :: (page[x] & bit(i)) && rec_ep[i] == join_ep[c] && rec_off[i] > join_off[c] ->
-#ifndef PAGE_UNCHECKED
+                :: (page[x] & bit(i)) && past(i, join_ep[c], join_off[c]) ->
                     if
-                    :: rec_off[i] != join_off[c] + 1 -> join_recovered[c] = 0
+                    :: rec_ep[i] != join_ep[c] -> join_recovered[c] = 0
+#ifndef PAGE_UNCHECKED
+                    :: rec_ep[i] == join_ep[c] && rec_off[i] != join_off[c] + 1 -> join_recovered[c] = 0
+#endif
                     :: else
                     fi;
-#endif
                     join_set[c] = join_set[c] | bit(i);
+                    join_ep[c] = rec_ep[i];
                     join_off[c] = rec_off[i];
                     join_read[c] = TOLD_MORE
                 :: else
@@ -358,6 +402,7 @@ inline read_take(x)
         :: else
         fi
     }
+    fill_ring(x);
     page[x] = 0;
     page_held[x] = 0;
     page_more[x] = 0

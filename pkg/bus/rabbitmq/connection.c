@@ -13,7 +13,8 @@
 #include <sys/time.h>
 
 #define CHANNEL_MAX 8
-#define FRAME_MAX 131072
+/* A body of our own fits into one; buffers on both sides of each connection are as large. */
+#define FRAME_MAX 40960
 /** Where Debian keeps the certificate authorities; OpenSSL's own variable overrides it. */
 #define CA_FILE "/etc/ssl/certs/ca-certificates.crt"
 #define CA_FILE_VARIABLE "SSL_CERT_FILE"
@@ -178,16 +179,34 @@ static int login(struct rabbitmq_connection *c, const struct amqp_connection_inf
     return result;
 }
 
-static amqp_socket_t *socket_new(struct rabbitmq_connection *c, bool is_tls)
+static bool is_set(const char *text)
 {
-    const char *file = getenv(CA_FILE_VARIABLE);
-    amqp_socket_t *s;
+    return text && text[0];
+}
 
-    if (!is_tls)
-        return amqp_tcp_socket_new(c->amqp);
-    s = amqp_ssl_socket_new(c->amqp);
-    if (s && amqp_ssl_socket_set_cacert(s, file && *file ? file : CA_FILE) != AMQP_STATUS_OK)
+/** TLS 1.2 or later; the host's name is held against the certificate. NULL and c->error: one of the files. */
+static amqp_socket_t *tls_socket_new(struct rabbitmq_connection *c, const struct rabbitmq_config *config)
+{
+    const char *file = getenv(CA_FILE_VARIABLE), *ca = config && is_set(config->tls_ca) ? config->tls_ca : NULL;
+    bool is_verified = !config || config->tls_verify;
+    amqp_socket_t *s = amqp_ssl_socket_new(c->amqp);
+
+    if (!s)
+        return NULL;
+    (void)amqp_ssl_socket_set_ssl_versions(s, AMQP_TLSv1_2, AMQP_TLSvLATEST);
+    amqp_ssl_socket_set_verify_peer(s, is_verified);
+    amqp_ssl_socket_set_verify_hostname(s, is_verified);
+    if (!ca)
+        ca = is_set(file) ? file : CA_FILE;
+    if (is_verified && amqp_ssl_socket_set_cacert(s, ca) != AMQP_STATUS_OK) {
+        set_error(c, "connect", "no certificate authorities (amqp.tls_ca)");
         return NULL; /* the connection frees it */
+    }
+    if (config && is_set(config->tls_certificate) &&
+        amqp_ssl_socket_set_key(s, config->tls_certificate, config->tls_key) != AMQP_STATUS_OK) {
+        set_error(c, "connect", "amqp.tls_certificate and amqp.tls_key cannot be read, or do not fit");
+        return NULL;
+    }
     return s;
 }
 
@@ -201,9 +220,10 @@ static int open_socket(struct rabbitmq_connection *c, const struct amqp_connecti
     int result;
 
     c->amqp = amqp_new_connection();
-    s = c->amqp ? socket_new(c, info->ssl) : NULL;
+    s = !c->amqp ? NULL : info->ssl ? tls_socket_new(c, how->config) : amqp_tcp_socket_new(c->amqp);
     if (!s) {
-        set_error(c, "connect", c->amqp && info->ssl ? "no certificate authorities" : "out of memory");
+        if (!c->error[0])
+            set_error(c, "connect", "out of memory");
         return RABBITMQ_E_LOST;
     }
     result = amqp_socket_open_noblock(s, info->host, info->port, &connect_timeout);
@@ -244,6 +264,20 @@ int rabbitmq_connection_open(struct rabbitmq_connection *c, const struct rabbitm
     if (!result) {
         (void)amqp_channel_open(c->amqp, RABBITMQ_CHANNEL);
         result = rabbitmq_connection_reply(c, "channel.open");
+    }
+    return result;
+}
+
+int rabbitmq_connection_open_any(struct rabbitmq_connection *c, const struct rabbitmq_connect *how)
+{
+    struct rabbitmq_connect at = *how;
+    int result = RABBITMQ_E_LOST;
+
+    *c = (struct rabbitmq_connection){.fd = -1};
+    for (size_t i = 0; result && i < how->config->url.count; i++) {
+        rabbitmq_connection_close(c, false);
+        at.url = how->config->url.items[i];
+        result = rabbitmq_connection_open(c, &at);
     }
     return result;
 }

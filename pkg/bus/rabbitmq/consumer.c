@@ -4,11 +4,14 @@
  *
  * A delivery is three kinds of frames: basic.deliver, a header that tells the body's size, and the body in pieces. The
  * size is looked at before memory is taken: a body that is too large is swallowed piece by piece and acknowledged
- * unread.
+ * unread. One of the ingress queue is delivered, so that it can be put among the dead letters, whole if it can be;
+ * while the owner has it, nothing else is read, so that there is one in memory and not a prefetch of them: for one
+ * heartbeat, before the broker misses ours.
  *
  * Acknowledgements: tags are consecutive within a connection (its number is the generation). The owner marks in a
  * window what was given back, in any order; this thread acknowledges up to the first gap with one `multiple`. The
- * prefetch bounds the window. A tag of an older generation means nothing any more.
+ * prefetch bounds the window. A tag of an older generation means nothing any more. It does so when it is awake anyway,
+ * because something else arrived; it is woken for it after ACK_DELAY_MS, or when a quarter of the window waits for it.
  */
 #include "base/clock.h"
 #include "base/log.h"
@@ -19,11 +22,13 @@
 
 /** Deliveries handed over at the latest after so many, so that the hub works while the rest is read. */
 #define BATCH_MAX 64
+#define ACK_DELAY_MS 20
 #define CONSUMER_TAG "warren"
 #define LEFTOVER_CHANNEL 2
 
 struct rabbitmq_delivery {
     struct bus_delivery delivery;
+    struct rabbitmq_consumer *consumer;
     uint64_t tag;
     uint64_t generation;
     char texts[]; /* content type, routing key, message id, app id */
@@ -44,7 +49,7 @@ static void delivery_free(struct rabbitmq_delivery *d)
 
 /* ---- declaring ---- */
 
-static int declare_exchange(struct rabbitmq_connection *c, const char *name, const char *type)
+int rabbitmq_declare_exchange(struct rabbitmq_connection *c, const char *name, const char *type)
 {
     (void)amqp_exchange_declare(c->amqp, RABBITMQ_CHANNEL, amqp_cstring_bytes(name), amqp_cstring_bytes(type), 0, 1, 0,
                                 0, amqp_empty_table);
@@ -69,9 +74,9 @@ static int declare_queue(struct rabbitmq_bus *bus, struct rabbitmq_connection *c
     return result && c->reply_code == AMQP_RESOURCE_LOCKED ? RABBITMQ_E_LOCKED : result;
 }
 
-static int bind_queue(struct rabbitmq_bus *bus, struct rabbitmq_connection *c, const char *exchange, const char *key)
+int rabbitmq_bind_queue(struct rabbitmq_connection *c, const char *queue, const char *exchange, const char *key)
 {
-    (void)amqp_queue_bind(c->amqp, RABBITMQ_CHANNEL, amqp_cstring_bytes(bus->queue), amqp_cstring_bytes(exchange),
+    (void)amqp_queue_bind(c->amqp, RABBITMQ_CHANNEL, amqp_cstring_bytes(queue), amqp_cstring_bytes(exchange),
                           amqp_cstring_bytes(key), amqp_empty_table);
     return rabbitmq_connection_reply(c, "queue.bind");
 }
@@ -96,10 +101,17 @@ static int consume(struct rabbitmq_bus *bus, struct rabbitmq_connection *c)
     return result;
 }
 
+/** Whether the broker said that our durable queue is there with another length or expiry than we want now. */
+static bool is_of_other_arguments(const struct rabbitmq_bus *bus, const struct rabbitmq_connection *c)
+{
+    return bus->config->queue == RABBITMQ_QUEUE_DURABLE && c->reply_code == AMQP_PRECONDITION_FAILED &&
+           slice_starts_with(slice_from(c->error), SLICE_LITERAL("queue.declare")) && strstr(c->error, bus->queue);
+}
+
 /**
  * A durable queue that this node left behind when its mode was changed is refused with the same 405 as one that is
- * held. If nobody consumes from it, it is removed (on a channel of its own: the refusal has closed the first). Return:
- * whether the name is free now.
+ * held; one of other arguments with 406. If nobody consumes from it, it is removed (on a channel of its own: the
+ * refusal has closed the first). Return: whether the name is free now.
  */
 static bool remove_leftover(struct rabbitmq_bus *bus, struct rabbitmq_connection *c)
 {
@@ -119,22 +131,35 @@ static bool remove_leftover(struct rabbitmq_bus *bus, struct rabbitmq_connection
     return reply.reply_type == AMQP_RESPONSE_NORMAL;
 }
 
-static int declare_all(struct rabbitmq_bus *bus, struct rabbitmq_connection *c)
+static int declare(struct rabbitmq_bus *bus, struct rabbitmq_connection *c)
 {
-    int result = declare_exchange(c, bus->fanout_exchange, "fanout");
+    int result = rabbitmq_declare_exchange(c, bus->fanout_exchange, "fanout");
 
     if (!result)
-        result = declare_exchange(c, bus->node_exchange, "direct");
+        result = rabbitmq_declare_exchange(c, bus->node_exchange, "direct");
     if (!result)
         result = declare_queue(bus, c);
     if (!result)
-        result = bind_queue(bus, c, bus->fanout_exchange, "");
+        result = rabbitmq_bind_queue(c, bus->queue, bus->fanout_exchange, "");
     if (!result)
-        result = bind_queue(bus, c, bus->node_exchange, bus->node_id);
-    if (!result)
-        result = consume(bus, c);
+        result = rabbitmq_bind_queue(c, bus->queue, bus->node_exchange, bus->node_id);
     return result;
 }
+
+static void deliver(struct rabbitmq_bus *bus, struct bus_delivery *d)
+{
+    bus->bus.callbacks.on_delivery(bus->bus.callbacks.userdata, d);
+}
+
+const struct rabbitmq_source rabbitmq_node_source = {
+    .declare = declare,
+    .consume = consume,
+    .deliver = deliver,
+    .bodies = RABBITMQ_CONSUMED_BODIES,
+    .bytes = RABBITMQ_CONSUMED_BYTES,
+    .redelivered = RABBITMQ_REDELIVERED,
+    .unacked = RABBITMQ_UNACKED,
+};
 
 /* ---- deliveries ---- */
 
@@ -163,6 +188,7 @@ static struct rabbitmq_delivery *delivery_new(struct rabbitmq_consumer *c, const
 
     if (!d)
         return NULL;
+    d->consumer = c;
     at = d->texts;
     d->delivery.body = payload_new(body_size);
     if (!d->delivery.body) {
@@ -189,7 +215,7 @@ static void hand_over(struct rabbitmq_consumer *c)
     (void)pthread_mutex_lock(&c->worker.lock);
     list_splice(&c->inbox, &c->incoming);
     rabbitmq_worker_notify(&c->worker);
-    (void)pthread_mutex_unlock(&c->worker.lock);
+    rabbitmq_worker_unlock(&c->worker);
 }
 
 /** As if it had been given back at once. */
@@ -207,10 +233,10 @@ static void complete(struct rabbitmq_consumer *c)
     struct rabbitmq_delivery *d = base_take(c->partial);
 
     c->in_body = false;
-    metrics_add(c->worker.cells, RABBITMQ_CONSUMED_BODIES, 1);
-    metrics_add(c->worker.cells, RABBITMQ_CONSUMED_BYTES, (int64_t)c->body_size);
+    metrics_add(c->worker.cells, c->source->bodies, 1);
+    metrics_add(c->worker.cells, c->source->bytes, (int64_t)c->body_size);
     if (c->deliver.redelivered)
-        metrics_add(c->worker.cells, RABBITMQ_REDELIVERED, 1);
+        metrics_add(c->worker.cells, c->source->redelivered, 1);
     if (c->is_swallowed)
         swallow(c);
     else
@@ -237,19 +263,31 @@ static int on_deliver(struct rabbitmq_consumer *c, const amqp_basic_deliver_t *m
 
 static int on_header(struct rabbitmq_consumer *c, const amqp_frame_t *frame)
 {
+    uint64_t max_size = (uint64_t)c->worker.bus->config->max_body_bytes;
+    bool is_oversized, is_cut;
+
     if (!c->in_header || frame->payload.properties.class_id != AMQP_BASIC_CLASS)
         return protocol_error(&c->worker.connection, "a header out of place");
     c->in_header = false;
     c->in_body = true;
     c->body_size = frame->payload.properties.body_size;
     c->body_received = 0;
-    c->is_swallowed = c->body_size > (uint64_t)c->worker.bus->config->max_body_bytes;
+    is_oversized = c->body_size > max_size;
+    is_cut = is_oversized && c->body_size > RABBITMQ_WHOLE_MAX;
+    c->is_swallowed = is_oversized && !c->source->keeps_oversized;
     if (!c->is_swallowed) {
-        c->partial = delivery_new(c, frame->payload.properties.decoded, (size_t)c->body_size);
+        c->partial = delivery_new(c, frame->payload.properties.decoded, (size_t)(is_cut ? max_size : c->body_size));
         if (!c->partial) {
             (void)snprintf(c->worker.connection.error, sizeof(c->worker.connection.error), "out of memory");
             return RABBITMQ_E_LOST; /* it will be delivered again */
         }
+        c->partial->delivery.is_oversized = is_oversized;
+        if (is_oversized) {
+            c->oversized_tag = c->deliver.delivery_tag;
+            c->oversized_until_ms = clock_monotonic_ms() + (uint64_t)c->worker.bus->config->heartbeat_ms;
+        }
+        if (is_cut)
+            c->partial->delivery.whole_bytes = c->body_size;
     }
     if (c->body_size == 0)
         complete(c);
@@ -262,8 +300,11 @@ static int on_body(struct rabbitmq_consumer *c, const amqp_frame_t *frame)
 
     if (!c->in_body || piece.len > c->body_size - c->body_received)
         return protocol_error(&c->worker.connection, "a body out of place");
-    if (c->partial && piece.len > 0)
-        memcpy(c->partial->delivery.body->data + c->body_received, piece.bytes, piece.len);
+    if (c->partial && piece.len > 0 && c->body_received < c->partial->delivery.body->size) {
+        size_t room = c->partial->delivery.body->size - (size_t)c->body_received;
+
+        memcpy(c->partial->delivery.body->data + c->body_received, piece.bytes, piece.len < room ? piece.len : room);
+    }
     c->body_received += piece.len;
     if (c->body_received == c->body_size)
         complete(c);
@@ -292,14 +333,27 @@ static int on_frame(struct rabbitmq_consumer *c, const amqp_frame_t *frame)
     return RABBITMQ_OK; /* connection.blocked does not concern who only consumes */
 }
 
+/** Whether the owner still has a body that is too large. */
+static bool is_burdened(struct rabbitmq_consumer *c)
+{
+    if (!c->oversized_tag || c->in_header || c->in_body)
+        return false;
+    (void)pthread_mutex_lock(&c->worker.lock);
+    if (c->oversized_tag <= c->taken || c->is_done[c->oversized_tag % c->window] ||
+        clock_monotonic_ms() >= c->oversized_until_ms)
+        c->oversized_tag = 0;
+    (void)pthread_mutex_unlock(&c->worker.lock);
+    return c->oversized_tag != 0;
+}
+
 /** Takes everything that has arrived, at most a batch. */
 static int drain(struct rabbitmq_consumer *c)
 {
     int result = RABBITMQ_OK;
+    bool is_frame = true;
 
-    for (int frames = 0; !result && frames < 4 * BATCH_MAX; frames++) {
+    for (int frames = 0; !result && frames < 4 * BATCH_MAX && !is_burdened(c); frames++) {
         amqp_frame_t frame;
-        bool is_frame;
 
         rabbitmq_worker_call(&c->worker, clock_monotonic_ms()); /* it may send a heartbeat */
         result = rabbitmq_connection_next(&c->worker.connection, &frame, &is_frame);
@@ -308,6 +362,7 @@ static int drain(struct rabbitmq_consumer *c)
             break;
         result = on_frame(c, &frame);
     }
+    c->has_more = is_frame;
     hand_over(c);
     return result;
 }
@@ -316,15 +371,19 @@ static int drain(struct rabbitmq_consumer *c)
 
 static int acknowledge(struct rabbitmq_consumer *c)
 {
+    bool is_given_up;
     uint64_t taken;
     int status;
 
     (void)pthread_mutex_lock(&c->worker.lock);
+    is_given_up = c->generation != c->worker.connections;
     while (c->has_acks && c->is_done[(c->taken + 1) % c->window])
         c->is_done[++c->taken % c->window] = false;
     c->has_acks = false;
     taken = c->taken;
     (void)pthread_mutex_unlock(&c->worker.lock);
+    if (is_given_up)
+        return RABBITMQ_E_PAUSED; /* the end of the connection gives everything back, in its order */
     if (taken == c->acked)
         return RABBITMQ_OK;
     rabbitmq_worker_call(&c->worker, clock_monotonic_ms());
@@ -343,24 +402,52 @@ static void begin_generation(struct rabbitmq_consumer *c, uint64_t generation)
     c->has_acks = false;
     memset(c->is_done, 0, c->window * sizeof(*c->is_done));
     (void)pthread_mutex_unlock(&c->worker.lock);
-    c->acked = 0;
+    c->acked = c->oversized_tag = 0;
     c->in_header = c->in_body = false;
 }
 
-static int serve(struct rabbitmq_worker *w)
+static bool is_paused(const struct rabbitmq_consumer *c)
 {
-    struct rabbitmq_consumer *c = consumer_of(w);
+    return c->source->is_optional && !atomic_load(&c->is_wanted);
+}
+
+/** Until it is wanted; heartbeats go on. */
+static int wait_until_wanted(struct rabbitmq_consumer *c)
+{
     int result = RABBITMQ_OK;
 
-    begin_generation(c, w->connections + 1);
-    if (!atomic_load(&w->is_stopping))
-        result = declare_all(w->bus, &w->connection);
-    if (result == RABBITMQ_E_LOCKED && !c->was_locked && w->bus->config->queue == RABBITMQ_QUEUE_EXCLUSIVE &&
-        remove_leftover(w->bus, &w->connection)) {
-        log_event(LOG_NOTICE, "removed the durable queue of an earlier mode", LOG_TEXT("queue", w->bus->queue));
-        return RABBITMQ_E_RETRY;
+    while (!result && is_paused(c) && !atomic_load(&c->worker.is_stopping)) {
+        result = drain(c);
+        if (!result)
+            rabbitmq_worker_wait(&c->worker, POLLIN, rabbitmq_worker_patience_ms(&c->worker));
     }
-    c->was_locked = result == RABBITMQ_E_LOCKED; /* tried once: each attempt is an error in the broker's log */
+    return result;
+}
+
+int rabbitmq_consumer_serve(struct rabbitmq_worker *w)
+{
+    struct rabbitmq_consumer *c = consumer_of(w);
+    bool is_exclusive = w->bus->config->queue == RABBITMQ_QUEUE_EXCLUSIVE, is_leftover, was_removed;
+    int result = RABBITMQ_OK;
+
+    if (!atomic_load(&w->is_stopping))
+        result = c->source->declare(w->bus, &w->connection);
+    if (!result)
+        result = wait_until_wanted(c);
+    begin_generation(c, w->connections + 1);
+    if (!result && !atomic_load(&w->is_stopping))
+        result = c->source->consume(w->bus, &w->connection);
+    /* A held name is asked about once: each attempt is an error in the broker's log. */
+    is_leftover = (result == RABBITMQ_E_LOCKED && !c->was_locked && is_exclusive) ||
+                  (result == RABBITMQ_E_LOST && is_of_other_arguments(w->bus, &w->connection));
+    c->was_locked = result == RABBITMQ_E_LOCKED;
+    if (is_leftover && remove_leftover(w->bus, &w->connection)) {
+        log_event(LOG_NOTICE, "removed the durable queue of earlier settings", LOG_TEXT("queue", w->bus->queue));
+        was_removed = c->was_removed;
+        c->was_removed = true;
+        return was_removed ? result : RABBITMQ_E_RETRY; /* at once, but not over and over */
+    }
+    c->was_removed = false;
     if (result || atomic_load(&w->is_stopping))
         return result;
     rabbitmq_worker_report(w, RABBITMQ_LINK_UP, "");
@@ -370,13 +457,18 @@ static int serve(struct rabbitmq_worker *w)
             result = acknowledge(c);
         if (result || atomic_load(&w->is_stopping))
             break;
-        rabbitmq_worker_wait(w, POLLIN, rabbitmq_worker_patience_ms(w));
+        if (c->oversized_tag && !c->in_body) { /* the socket would wake it for what it does not want */
+            rabbitmq_worker_rest(w, ACK_DELAY_MS);
+            continue;
+        }
+        /* What TLS has read ahead no poll shows. */
+        rabbitmq_worker_wait(w, POLLIN, c->has_more ? 0 : rabbitmq_worker_patience_ms(w));
     }
     return result;
 }
 
 /** What had arrived whole was handed over; the rest comes again. Tags given back from now on mean nothing. */
-static void lost(struct rabbitmq_worker *w)
+void rabbitmq_consumer_lost(struct rabbitmq_worker *w)
 {
     struct rabbitmq_consumer *c = consumer_of(w);
 
@@ -386,7 +478,7 @@ static void lost(struct rabbitmq_worker *w)
 
 /* ---- the owner's side ---- */
 
-static void on_notify(struct rabbitmq_worker *w)
+void rabbitmq_consumer_on_notify(struct rabbitmq_worker *w)
 {
     struct rabbitmq_consumer *c = consumer_of(w);
     struct rabbitmq_bus *bus = w->bus;
@@ -400,23 +492,50 @@ static void on_notify(struct rabbitmq_worker *w)
     rabbitmq_bus_update(bus);
     while (!bus->is_stopped && (member = list_pop(&batch))) {
         c->given_out++;
-        bus->bus.callbacks.on_delivery(bus->bus.callbacks.userdata, container_of(member, struct bus_delivery, link));
+        c->source->deliver(bus, container_of(member, struct bus_delivery, link));
     }
     while ((member = list_pop(&batch))) /* stopped meanwhile */
         delivery_free(container_of(member, struct rabbitmq_delivery, delivery.link));
-    metrics_set(bus->cells, RABBITMQ_UNACKED, (int64_t)c->given_out);
+    metrics_set(bus->cells, c->source->unacked, (int64_t)c->given_out);
 }
 
 static void wake_for_acks(void *userdata)
 {
     struct rabbitmq_consumer *c = userdata;
 
+    c->given_back = 0;
     rabbitmq_worker_wake(&c->worker);
 }
 
-void rabbitmq_consumer_delivery_done(struct rabbitmq_consumer *c, struct bus_delivery *delivery)
+bool rabbitmq_consumer_delivery_is_void(const struct bus_delivery *delivery)
+{
+    const struct rabbitmq_delivery *d = container_of(delivery, struct rabbitmq_delivery, delivery);
+    struct rabbitmq_consumer *c = d->consumer;
+    bool is_void;
+
+    (void)pthread_mutex_lock(&c->worker.lock);
+    is_void = d->generation != c->generation;
+    (void)pthread_mutex_unlock(&c->worker.lock);
+    return is_void;
+}
+
+void rabbitmq_consumer_want(struct rabbitmq_consumer *c, bool is_wanted)
+{
+    bool was_wanted;
+
+    (void)pthread_mutex_lock(&c->worker.lock);
+    was_wanted = atomic_exchange(&c->is_wanted, is_wanted);
+    if (!is_wanted)
+        c->generation = 0;
+    (void)pthread_mutex_unlock(&c->worker.lock);
+    if (was_wanted != is_wanted && c->worker.is_started)
+        rabbitmq_worker_wake(&c->worker);
+}
+
+void rabbitmq_consumer_delivery_done(struct bus_delivery *delivery)
 {
     struct rabbitmq_delivery *d = container_of(delivery, struct rabbitmq_delivery, delivery);
+    struct rabbitmq_consumer *c = d->consumer;
     bool is_current;
 
     assert(c->given_out > 0);
@@ -428,29 +547,37 @@ void rabbitmq_consumer_delivery_done(struct rabbitmq_consumer *c, struct bus_del
         c->has_acks = true;
     }
     (void)pthread_mutex_unlock(&c->worker.lock);
-    if (is_current && c->worker.is_started)
-        loop_defer(c->worker.bus->bus.owner, &c->wake); /* one wake-up for all of this turn */
+    if (is_current && c->worker.is_started) {
+        if (++c->given_back > c->window / 4)
+            loop_defer(c->worker.bus->bus.owner, &c->wake); /* one wake-up for all of this turn */
+        else if (!loop_timer_is_pending(&c->ack_timer))
+            loop_timer_start(&c->ack_timer, ACK_DELAY_MS);
+    }
     delivery_free(d);
 }
 
 const struct rabbitmq_role rabbitmq_consumer_role = {
     .name = "consumer",
     .thread_name = "amqp-consumer",
-    .serve = serve,
-    .lost = lost,
-    .on_notify = on_notify,
+    .serve = rabbitmq_consumer_serve,
+    .lost = rabbitmq_consumer_lost,
+    .on_notify = rabbitmq_consumer_on_notify,
 };
 
-int rabbitmq_consumer_init(struct rabbitmq_consumer *c, struct rabbitmq_bus *bus)
+int rabbitmq_consumer_init(struct rabbitmq_consumer *c, struct rabbitmq_bus *bus, const struct rabbitmq_role *role,
+                           const struct rabbitmq_source *source, size_t prefetch)
 {
+    c->source = source;
+    atomic_init(&c->is_wanted, false);
     list_init(&c->incoming);
     list_init(&c->inbox);
-    c->window = (size_t)bus->config->prefetch;
+    c->window = prefetch;
     c->is_done = calloc(c->window, sizeof(*c->is_done));
     if (!c->is_done)
         return -ENOMEM;
     loop_deferred_init(&c->wake, wake_for_acks, c);
-    return rabbitmq_worker_init(&c->worker, bus, &rabbitmq_consumer_role);
+    loop_timer_init(&c->ack_timer, bus->bus.owner, wake_for_acks, c);
+    return rabbitmq_worker_init(&c->worker, bus, role);
 }
 
 void rabbitmq_consumer_deinit(struct rabbitmq_consumer *c)

@@ -41,7 +41,8 @@ const struct config_option rabbitmq_options[] = {
         .default_text = "amqp://guest:guest@127.0.0.1:5672/",
         .check = check_urls,
         .secrecy = CONFIG_SECRET_URL,
-        .help = "Brokers, tried in turn: amqp:// or amqps://user:password@host:port/vhost; an empty vhost is \"/\".",
+        .help = "Brokers, of one cluster if several, tried in turn: amqp[s]://user:password@host:port/vhost; an empty "
+                "vhost is \"/\".",
     },
     {
         .key = "amqp.management_url",
@@ -147,6 +148,77 @@ const struct config_option rabbitmq_options[] = {
         .min = 1,
         .max = 100000000,
         .help = "Bodies that a durable queue holds; the oldest are dropped beyond (x-max-length).",
+    },
+    {
+        .key = "amqp.tls_ca",
+        .type = CONFIG_TEXT,
+        .offset = AT(tls_ca),
+        .default_text = "",
+        .help = "File of the certificate authorities that amqps:// brokers are trusted by; empty: the system's.",
+    },
+    {
+        .key = "amqp.tls_verify",
+        .type = CONFIG_BOOL,
+        .offset = AT(tls_verify),
+        .default_text = "on",
+        .help = "Whether an amqps:// broker must show a certificate that is trusted and bears its host's name.",
+    },
+    {
+        .key = "amqp.tls_certificate",
+        .type = CONFIG_TEXT,
+        .offset = AT(tls_certificate),
+        .default_text = "",
+        .help = "File of the certificate that this node shows to amqps:// brokers; empty: none.",
+    },
+    {
+        .key = "amqp.tls_key",
+        .type = CONFIG_TEXT,
+        .offset = AT(tls_key),
+        .default_text = "",
+        .help = "File of its key.",
+    },
+    {
+        .key = "amqp.ingress",
+        .type = CONFIG_BOOL,
+        .offset = AT(ingress),
+        .default_text = "on",
+        .help = "Whether this node takes part in reading the queue <prefix>.ingress; one node at a time does.",
+    },
+    {
+        .key = "amqp.ingress_prefetch",
+        .type = CONFIG_INTEGER,
+        .offset = AT(ingress_prefetch),
+        .default_text = "200",
+        .min = 1,
+        .max = 10000,
+        .help = "Bodies of the ingress queue that the broker sends ahead of their acknowledgement.",
+    },
+    {
+        .key = "amqp.archive",
+        .type = CONFIG_BOOL,
+        .offset = AT(archive),
+        .default_text = "off",
+        .help = "Whether a copy of every message that this node accepts is kept in the queue <prefix>.archive.",
+    },
+    {
+        .key = "amqp.archive_pending",
+        .type = CONFIG_INTEGER,
+        .offset = AT(archive_pending),
+        .default_text = "100000",
+        .min = 1,
+        .max = 10000000,
+        .help =
+            "Records that wait in memory to be archived, as while the broker is away; more are counted, logged and not "
+            "archived.",
+    },
+    {
+        .key = "amqp.archive_pending_bytes",
+        .type = CONFIG_BYTES,
+        .offset = AT(archive_pending_bytes),
+        .default_text = "64m",
+        .min = 65536,
+        .max = 4294967296,
+        .help = "The same in bytes.",
     },
 };
 

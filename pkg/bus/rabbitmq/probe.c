@@ -2,10 +2,11 @@
 
 #include <stdio.h>
 
-const char *rabbitmq_probe(const char *url, int timeout_ms, char storage[256])
+const char *rabbitmq_probe(const struct rabbitmq_config *config, const char *url, int timeout_ms, char storage[256])
 {
     struct rabbitmq_connect how = {
         .url = url,
+        .config = config,
         .name = "warren doctor",
         .heartbeat_s = 10,
         .connect_timeout_ms = timeout_ms / 3,

@@ -2,12 +2,12 @@
  * The publishing connection: turns what waits into bodies, publishes them persistently, and answers when the broker has
  * confirmed.
  *
- *     publish() -> queue -> [encode] -> in_flight -> confirmed -> finished -> done()
- *                                        |    ^
- *                          cut or nack   v    |  first of all on the next connection
- *                                        resend
+ *     publish() -> queue -> formed -> [encode] -> in_flight -> confirmed -> finished -> done()
+ *                                                    |    ^
+ *                                      cut or nack   v    |  first of all on the next connection
+ *                                                    resend
  *
- * A body is what was waiting at one moment for the same route, in order; a lone publication does not wait for company.
+ * A body is what was waiting at one moment for the same route (body.c); a lone publication does not wait for company.
  * Everything stands under one lock, held only to move things and to encode (never while the library is called), so that
  * the owner can answer an overdue publication at once although this thread may be stuck in a write: it unlinks the
  * publication, and the body, which has its own bytes, goes on without it. Bodies that nobody waits for any more are not
@@ -23,91 +23,11 @@
 #include <poll.h>
 #include <stdio.h>
 
-#define BODY_MAX_MESSAGES 128
-#define BODY_MAX_BYTES 32768
 #define NACK_PAUSE_MS 100
-
-struct body {
-    struct list link;
-    struct list publications; /* those that still wait for it */
-    uint64_t tag;
-    size_t messages;
-    enum bus_route route;
-    char routing_key[256];
-    struct buffer bytes;
-    struct buffer more_nodes; /* ids for the BCC header, each ended by a NUL */
-    size_t more_count;
-};
 
 static struct rabbitmq_publisher *publisher_of(struct rabbitmq_worker *w)
 {
     return container_of(w, struct rabbitmq_publisher, worker);
-}
-
-static struct bus_publication *first_publication(struct list *l)
-{
-    return list_is_empty(l) ? NULL : container_of(l->next, struct bus_publication, link);
-}
-
-static void body_free(struct body *b)
-{
-    buffer_deinit(&b->bytes);
-    buffer_deinit(&b->more_nodes);
-    free(b);
-}
-
-/* ---- making a body (under the lock) ---- */
-
-static bool same_route(const struct bus_publication *a, const struct bus_publication *b)
-{
-    if (a->route != b->route)
-        return false;
-    if (a->route == BUS_ROUTE_FANOUT)
-        return true;
-    if (a->node_count != b->node_count)
-        return false;
-    for (size_t i = 0; i < a->node_count; i++) {
-        if (a->nodes[i] != b->nodes[i] && strcmp(a->nodes[i], b->nodes[i]) != 0)
-            return false;
-    }
-    return true;
-}
-
-/** How many publications at the head of the queue travel together. */
-static size_t count_batch(const struct rabbitmq_publisher *p)
-{
-    const struct bus_publication *head = container_of(p->queue.next, struct bus_publication, link);
-    size_t count = 0, bytes = 0;
-
-    list_for_each (it, &p->queue) {
-        const struct bus_publication *publication = container_of(it, struct bus_publication, link);
-
-        bytes += bus_body_message_bound(publication->message);
-        if (count > 0 && (count == BODY_MAX_MESSAGES || bytes > BODY_MAX_BYTES || !same_route(head, publication)))
-            break;
-        count++;
-    }
-    return count;
-}
-
-/** Targeted: the first node. Else the channel that all its messages have in common, or nothing. */
-static void set_routing_key(struct body *b, const struct bus_publication *head, size_t count)
-{
-    const struct list *it = &head->link;
-    struct slice channel = head->message->channel;
-
-    if (b->route == BUS_ROUTE_NODES) {
-        (void)snprintf(b->routing_key, sizeof(b->routing_key), "%s", head->nodes[0]);
-        return;
-    }
-    for (size_t i = 0; i < count; i++, it = it->next) {
-        const struct bus_publication *publication = container_of(it, struct bus_publication, link);
-
-        if (!slice_equal(publication->message->channel, channel))
-            return;
-    }
-    if (channel.size < sizeof(b->routing_key))
-        memcpy(b->routing_key, channel.data, channel.size);
 }
 
 static void finish(struct rabbitmq_publisher *p, struct bus_publication *publication, int result)
@@ -116,91 +36,76 @@ static void finish(struct rabbitmq_publisher *p, struct bus_publication *publica
     list_append(&p->finished, &publication->link);
 }
 
-/** The next body from the queue; NULL: nothing waits, or no memory (then the first one is told). */
-static struct body *body_from_queue(struct rabbitmq_publisher *p)
+/** No memory for it: those who wait for it are told. */
+static void give_up(struct rabbitmq_publisher *p, struct list *publications)
 {
-    struct bus_publication *head = first_publication(&p->queue);
-    size_t count = head ? count_batch(p) : 0;
-    struct body *b = head ? calloc(1, sizeof(*b)) : NULL;
+    struct list *member;
 
-    if (!head)
-        return NULL;
-    if (b) {
-        struct list *it = &head->link;
+    while ((member = list_pop(publications)))
+        finish(p, container_of(member, struct bus_publication, link), BUS_E_UNAVAILABLE);
+    rabbitmq_worker_notify(&p->worker);
+}
 
-        list_init(&b->link);
-        list_init(&b->publications);
-        b->route = head->route;
-        b->messages = count;
-        set_routing_key(b, head, count);
-        for (size_t i = 1; b->route == BUS_ROUTE_NODES && i < head->node_count; i++, b->more_count++)
-            buffer_append(&b->more_nodes, head->nodes[i], strlen(head->nodes[i]) + 1);
-        bus_body_begin(&b->bytes, count);
-        for (size_t i = 0; i < count; i++, it = it->next)
-            bus_body_append(&b->bytes, container_of(it, struct bus_publication, link)->message);
-    }
-    if (!b || buffer_error(&b->bytes) || buffer_error(&b->more_nodes)) {
-        if (b)
-            body_free(b);
-        list_remove(&head->link);
-        finish(p, head, BUS_E_UNAVAILABLE);
-        rabbitmq_worker_notify(&p->worker);
-        return NULL;
-    }
-    for (size_t i = 0; i < count; i++)
-        list_append(&b->publications, list_pop(&p->queue));
-    return b;
+/** The first of @bodies, to be sent; NULL: nobody waited for it any more, or no memory. */
+static struct rabbitmq_body *body_take(struct rabbitmq_publisher *p, struct list *bodies)
+{
+    struct rabbitmq_body *b = container_of(list_pop(bodies), struct rabbitmq_body, link);
+
+    if (!list_is_empty(&b->publications) && !b->bytes.size && rabbitmq_body_encode(b) < 0)
+        give_up(p, &b->publications);
+    return list_is_empty(&b->publications) ? rabbitmq_body_free(b) : b;
 }
 
 /* ---- publishing ---- */
 
 /** The next body in order, already among those in flight under its tag. */
-static struct body *take_next(struct rabbitmq_publisher *p, bool *ret_is_repeated)
+static struct rabbitmq_body *take_next(struct rabbitmq_publisher *p, bool *ret_is_repeated)
 {
-    struct body *b = NULL;
-    struct list *member;
+    struct rabbitmq_body *b = NULL;
 
     *ret_is_repeated = false;
     (void)pthread_mutex_lock(&p->worker.lock);
-    while (!b && (member = list_pop(&p->resend))) {
-        b = container_of(member, struct body, link);
-        *ret_is_repeated = true;
-        if (list_is_empty(&b->publications)) {
-            body_free(b); /* all answered meanwhile */
-            b = NULL;
-            *ret_is_repeated = false;
-        }
+    while (!b && !list_is_empty(&p->resend)) {
+        b = body_take(p, &p->resend);
+        *ret_is_repeated = b != NULL;
     }
-    while (!b && !list_is_empty(&p->queue))
-        b = body_from_queue(p);
+    while (!b && (!list_is_empty(&p->formed) || !list_is_empty(&p->queue))) {
+        if (list_is_empty(&p->formed) && rabbitmq_bodies_form(&p->queue, &p->formed) < 0)
+            give_up(p, &p->queue);
+        else
+            b = body_take(p, &p->formed);
+    }
     if (b) {
+        if (!b->order)
+            b->order = ++p->sent;
         b->tag = ++p->next_tag;
         list_append(&p->in_flight, &b->link);
         p->in_flight_count++;
     }
-    (void)pthread_mutex_unlock(&p->worker.lock);
+    rabbitmq_worker_unlock(&p->worker);
     return b;
 }
 
 /** The nodes beyond the first, as the header that RabbitMQ calls blind carbon copy. */
-static amqp_field_value_t *carbon_copies(const struct body *b)
+static amqp_field_value_t *carbon_copies(const struct rabbitmq_body *b)
 {
-    amqp_field_value_t *values = calloc(b->more_count, sizeof(*values));
-    const char *id = b->more_nodes.data;
+    amqp_field_value_t *values = calloc(b->node_count - 1, sizeof(*values));
+    const char *id = b->nodes.data + strlen(b->nodes.data) + 1;
 
-    for (size_t i = 0; values && i < b->more_count; i++, id += strlen(id) + 1)
+    for (size_t i = 0; values && i < b->node_count - 1; i++, id += strlen(id) + 1)
         values[i] = (amqp_field_value_t){.kind = AMQP_FIELD_KIND_UTF8, .value.bytes = amqp_cstring_bytes(id)};
     return values;
 }
 
-static int send_body(struct rabbitmq_publisher *p, const struct body *b)
+static int send_body(struct rabbitmq_publisher *p, const struct rabbitmq_body *b)
 {
     struct rabbitmq_worker *w = &p->worker;
     amqp_field_value_t *copies base_cleanup(base_free_p)
-    = b->more_count ? carbon_copies(b) : NULL;
+    = b->node_count > 1 ? carbon_copies(b) : NULL;
     amqp_table_entry_t header = {
         .key = amqp_cstring_bytes("BCC"),
-        .value = {.kind = AMQP_FIELD_KIND_ARRAY, .value.array = {.num_entries = (int)b->more_count, .entries = copies}},
+        .value = {.kind = AMQP_FIELD_KIND_ARRAY,
+                  .value.array = {.num_entries = (int)b->node_count - 1, .entries = copies}},
     };
     amqp_basic_properties_t properties = {
         ._flags = AMQP_BASIC_CONTENT_TYPE_FLAG | AMQP_BASIC_DELIVERY_MODE_FLAG | AMQP_BASIC_TIMESTAMP_FLAG |
@@ -213,7 +118,7 @@ static int send_body(struct rabbitmq_publisher *p, const struct body *b)
     const char *exchange = b->route == BUS_ROUTE_FANOUT ? w->bus->fanout_exchange : w->bus->node_exchange;
     int status;
 
-    if (b->more_count && !copies)
+    if (b->node_count > 1 && !copies)
         return rabbitmq_connection_status(&w->connection, "basic.publish", AMQP_STATUS_NO_MEMORY);
     if (copies) {
         properties._flags |= AMQP_BASIC_HEADERS_FLAG;
@@ -243,7 +148,7 @@ static int send_waiting(struct rabbitmq_publisher *p, bool *ret_is_full)
 
     *ret_is_full = false;
     while (!result && !p->is_blocked && p->in_flight_count < p->window && clock_monotonic_ms() >= p->resend_at_ms) {
-        struct body *b;
+        struct rabbitmq_body *b;
 
         if (rabbitmq_connection_has_input(&p->worker.connection))
             break; /* confirms first, or that publishing is blocked */
@@ -271,7 +176,7 @@ static void on_confirm(struct rabbitmq_publisher *p, uint64_t tag, bool is_multi
 
     (void)pthread_mutex_lock(&p->worker.lock);
     list_for_each_safe (it, &p->in_flight) {
-        struct body *b = container_of(it, struct body, link);
+        struct rabbitmq_body *b = container_of(it, struct rabbitmq_body, link);
         struct list *member;
 
         if (b->tag > tag && tag != 0)
@@ -284,14 +189,25 @@ static void on_confirm(struct rabbitmq_publisher *p, uint64_t tag, bool is_multi
             finish(p, container_of(member, struct bus_publication, link), 0);
             is_any = true;
         }
-        body_free(b);
+        rabbitmq_body_free(b);
         metrics_add(p->worker.cells, RABBITMQ_CONFIRMED, 1);
         if (p->window < (size_t)p->worker.bus->config->confirm_window)
             p->window++;
     }
     if (is_any)
         rabbitmq_worker_notify(&p->worker);
-    (void)pthread_mutex_unlock(&p->worker.lock);
+    rabbitmq_worker_unlock(&p->worker);
+}
+
+/** In its old place among those that go again. */
+static void resend(struct rabbitmq_publisher *p, struct rabbitmq_body *b)
+{
+    struct list *it = p->resend.next;
+
+    list_remove(&b->link);
+    while (it != &p->resend && container_of(it, struct rabbitmq_body, link)->order < b->order)
+        it = it->next;
+    list_insert_before(it, &b->link);
 }
 
 /** The broker could not take them: again after a moment, before anything newer. */
@@ -299,15 +215,14 @@ static void on_nack(struct rabbitmq_publisher *p, uint64_t tag, bool is_multiple
 {
     (void)pthread_mutex_lock(&p->worker.lock);
     list_for_each_safe (it, &p->in_flight) {
-        struct body *b = container_of(it, struct body, link);
+        struct rabbitmq_body *b = container_of(it, struct rabbitmq_body, link);
 
         if (b->tag > tag && tag != 0)
             break;
         if (b->tag != tag && !is_multiple)
             continue;
-        list_remove(&b->link);
+        resend(p, b);
         p->in_flight_count--;
-        list_append(&p->resend, &b->link);
         metrics_add(p->worker.cells, RABBITMQ_NACKED, 1);
     }
     (void)pthread_mutex_unlock(&p->worker.lock);
@@ -365,7 +280,8 @@ static bool is_idle(struct rabbitmq_publisher *p)
     bool idle;
 
     (void)pthread_mutex_lock(&p->worker.lock);
-    idle = list_is_empty(&p->queue) && list_is_empty(&p->in_flight) && list_is_empty(&p->resend);
+    idle = list_is_empty(&p->queue) && list_is_empty(&p->formed) && list_is_empty(&p->in_flight) &&
+           list_is_empty(&p->resend);
     (void)pthread_mutex_unlock(&p->worker.lock);
     return idle;
 }
@@ -417,8 +333,8 @@ static void lost(struct rabbitmq_worker *w)
     struct rabbitmq_publisher *p = publisher_of(w);
 
     (void)pthread_mutex_lock(&w->lock);
-    list_splice(&p->in_flight, &p->resend);
-    list_splice(&p->resend, &p->in_flight);
+    while (!list_is_empty(&p->in_flight)) /* the youngest first: the next one is before it, mostly */
+        resend(p, container_of(p->in_flight.previous, struct rabbitmq_body, link));
     (void)pthread_mutex_unlock(&w->lock);
     p->in_flight_count = 0;
 }
@@ -464,20 +380,24 @@ static void on_notify(struct rabbitmq_worker *w)
 /** Moves what is overdue to @finished. Return: the earliest deadline left on the list, or @next. */
 static uint64_t expire_list(struct list *l, uint64_t now_ms, uint64_t next, struct list *finished)
 {
-    struct bus_publication *publication;
+    list_for_each_safe (it, l) {
+        struct bus_publication *publication = container_of(it, struct bus_publication, link);
 
-    while ((publication = first_publication(l)) && publication->deadline_ms <= now_ms) {
+        if (publication->is_patient)
+            continue;
+        if (publication->deadline_ms > now_ms)
+            return publication->deadline_ms < next ? publication->deadline_ms : next;
         list_remove(&publication->link);
         publication->result = BUS_E_UNAVAILABLE;
         list_append(finished, &publication->link);
     }
-    return publication && publication->deadline_ms < next ? publication->deadline_ms : next;
+    return next;
 }
 
 static uint64_t expire_bodies(struct list *bodies, uint64_t now_ms, uint64_t next, struct list *finished)
 {
     list_for_each (it, bodies)
-        next = expire_list(&container_of(it, struct body, link)->publications, now_ms, next, finished);
+        next = expire_list(&container_of(it, struct rabbitmq_body, link)->publications, now_ms, next, finished);
     return next;
 }
 
@@ -492,6 +412,7 @@ static void on_deadline(void *userdata)
     (void)pthread_mutex_lock(&p->worker.lock);
     next = expire_bodies(&p->in_flight, now_ms, next, &finished);
     next = expire_bodies(&p->resend, now_ms, next, &finished);
+    next = expire_bodies(&p->formed, now_ms, next, &finished);
     next = expire_list(&p->queue, now_ms, next, &finished);
     (void)pthread_mutex_unlock(&p->worker.lock);
     if (next != UINT64_MAX)
@@ -501,13 +422,21 @@ static void on_deadline(void *userdata)
     answer(p, &finished);
 }
 
+static void on_wake(void *userdata)
+{
+    struct rabbitmq_publisher *p = userdata;
+
+    rabbitmq_worker_wake(&p->worker);
+}
+
 int rabbitmq_publisher_publish(struct rabbitmq_publisher *p, struct bus_publication *publication)
 {
     const struct rabbitmq_config *config = p->worker.bus->config;
     size_t bytes = bus_body_message_bound(publication->message);
     bool was_empty;
 
-    assert(publication->route == BUS_ROUTE_FANOUT || publication->node_count > 0);
+    assert(publication->route == BUS_ROUTE_FANOUT ||
+           (publication->node_count > 0 && publication->node_count <= BUS_NODES_MAX));
     if (!p->is_up)
         return BUS_E_UNAVAILABLE;
     if (p->pending >= (uint64_t)config->max_pending || p->pending_bytes + bytes > (uint64_t)config->max_pending_bytes) {
@@ -524,7 +453,7 @@ int rabbitmq_publisher_publish(struct rabbitmq_publisher *p, struct bus_publicat
     p->pending_bytes += bytes;
     set_gauges(p);
     if (was_empty)
-        rabbitmq_worker_wake(&p->worker);
+        loop_defer(p->worker.bus->bus.owner, &p->wake); /* one wake-up for all of this turn */
     if (!loop_timer_is_pending(&p->deadline))
         loop_timer_start(&p->deadline, (uint64_t)config->publish_timeout_ms);
     return 0;
@@ -538,9 +467,11 @@ void rabbitmq_publisher_abandon(struct rabbitmq_publisher *p)
     p->is_up = false;
     (void)pthread_mutex_lock(&p->worker.lock);
     list_for_each (it, &p->in_flight)
-        list_splice(&open, &container_of(it, struct body, link)->publications);
+        list_splice(&open, &container_of(it, struct rabbitmq_body, link)->publications);
     list_for_each (it, &p->resend)
-        list_splice(&open, &container_of(it, struct body, link)->publications);
+        list_splice(&open, &container_of(it, struct rabbitmq_body, link)->publications);
+    list_for_each (it, &p->formed)
+        list_splice(&open, &container_of(it, struct rabbitmq_body, link)->publications);
     list_splice(&open, &p->queue);
     list_for_each (it, &open)
         container_of(it, struct bus_publication, link)->result = BUS_E_UNAVAILABLE;
@@ -561,10 +492,12 @@ const struct rabbitmq_role rabbitmq_publisher_role = {
 int rabbitmq_publisher_init(struct rabbitmq_publisher *p, struct rabbitmq_bus *bus)
 {
     list_init(&p->queue);
+    list_init(&p->formed);
     list_init(&p->in_flight);
     list_init(&p->resend);
     list_init(&p->finished);
     loop_timer_init(&p->deadline, bus->bus.owner, on_deadline, p);
+    loop_deferred_init(&p->wake, on_wake, p);
     return rabbitmq_worker_init(&p->worker, bus, &rabbitmq_publisher_role);
 }
 
@@ -575,8 +508,9 @@ void rabbitmq_publisher_deinit(struct rabbitmq_publisher *p)
     if (!p->worker.role)
         return;
     list_splice(&p->resend, &p->in_flight);
+    list_splice(&p->resend, &p->formed);
     while ((member = list_pop(&p->resend)))
-        body_free(container_of(member, struct body, link));
+        rabbitmq_body_free(container_of(member, struct rabbitmq_body, link));
     assert(p->pending == 0);
     rabbitmq_worker_deinit(&p->worker);
 }

@@ -1,5 +1,5 @@
 /*
- * The bus over RabbitMQ: two workers, and one state that is made of theirs.
+ * The bus over RabbitMQ: its workers, and one state that is made of two of them.
  *
  * The owner holds the state; the workers report. A node is ready when its consumer consumes and its publisher may
  * publish.
@@ -46,6 +46,16 @@ static const struct metrics_row rows[RABBITMQ_METRICS] = {
     [RABBITMQ_PENDING_BYTES] = {"warren_amqp_pending_bytes", METRICS_GAUGE, "Bytes of these messages."},
     [RABBITMQ_UNACKED] = {"warren_amqp_unacked_bodies", METRICS_GAUGE, "Bodies that the hub has not given back."},
     [RABBITMQ_CONNECTIONS] = {"warren_amqp_connections", METRICS_GAUGE, "Broker connections in use."},
+    [RABBITMQ_INGRESS_BODIES] = {"warren_amqp_ingress_bodies_total", METRICS_COUNTER,
+                                 "Bodies received from the ingress queue."},
+    [RABBITMQ_INGRESS_BYTES] = {"warren_amqp_ingress_bytes_total", METRICS_COUNTER, "Bytes of these bodies."},
+    [RABBITMQ_INGRESS_REDELIVERED] = {"warren_amqp_ingress_redelivered_bodies_total", METRICS_COUNTER,
+                                      "Bodies of the ingress queue that had been delivered before."},
+    [RABBITMQ_INGRESS_UNACKED] = {"warren_amqp_ingress_unacked_bodies", METRICS_GAUGE,
+                                  "Bodies of the ingress queue that the hub has not given back."},
+    [RABBITMQ_DEPOSITED] = {"warren_amqp_deposits_total", METRICS_COUNTER,
+                            "Bodies that the broker has taken into the archive or among the dead letters."},
+    [RABBITMQ_DEPOSITS] = {"warren_amqp_pending_deposits", METRICS_GAUGE, "Such bodies that wait for their confirm."},
 };
 
 static struct rabbitmq_bus *bus_of(struct bus *b)
@@ -78,11 +88,21 @@ static struct rabbitmq_report report_of(struct rabbitmq_worker *w)
 
 void rabbitmq_bus_update(struct rabbitmq_bus *b)
 {
-    struct rabbitmq_report consumer = report_of(&b->consumer.worker), publisher = report_of(&b->publisher.worker);
-    const struct rabbitmq_report *worse = consumer.link != RABBITMQ_LINK_UP ? &consumer : &publisher;
-    enum bus_state state = combine(b, consumer.link, publisher.link);
-    bool is_changed = state != b->status.state || strcmp(worse->detail, b->status.detail) != 0;
+    unsigned reports = atomic_load_explicit(&b->consumer.worker.reports, memory_order_relaxed) +
+                       atomic_load_explicit(&b->publisher.worker.reports, memory_order_relaxed);
+    struct rabbitmq_report consumer, publisher;
+    const struct rabbitmq_report *worse;
+    enum bus_state state;
+    bool is_changed;
 
+    if (reports == b->reports) /* a later one posts the task again */
+        return;
+    b->reports = reports;
+    consumer = report_of(&b->consumer.worker);
+    publisher = report_of(&b->publisher.worker);
+    worse = consumer.link != RABBITMQ_LINK_UP ? &consumer : &publisher;
+    state = combine(b, consumer.link, publisher.link);
+    is_changed = state != b->status.state || strcmp(worse->detail, b->status.detail) != 0;
     if (state == BUS_STATE_READY)
         b->was_ready = true;
     b->status.reconnects = consumer.reconnects + publisher.reconnects;
@@ -104,7 +124,8 @@ static void on_watchdog(void *userdata)
     struct rabbitmq_bus *b = userdata;
     uint64_t now_ms = clock_monotonic_ms();
     int stuck =
-        rabbitmq_worker_watch(&b->consumer.worker, now_ms) + rabbitmq_worker_watch(&b->publisher.worker, now_ms);
+        rabbitmq_worker_watch(&b->consumer.worker, now_ms) + rabbitmq_worker_watch(&b->publisher.worker, now_ms) +
+        rabbitmq_worker_watch(&b->ingress_consumer.worker, now_ms) + rabbitmq_worker_watch(&b->keeper.worker, now_ms);
 
     metrics_add(b->cells, RABBITMQ_STUCK, stuck);
     loop_timer_start(&b->watchdog, WATCHDOG_PERIOD_MS);
@@ -120,14 +141,23 @@ static void rabbitmq_stop(struct bus *bus)
     if (b->is_stopped)
         return;
     b->is_stopped = true;
+    rabbitmq_worker_stop(&b->ingress_consumer.worker, now_ms);
+    rabbitmq_worker_stop(&b->keeper.worker, now_ms + FLUSH_MS);
     rabbitmq_worker_stop(&b->publisher.worker, now_ms + FLUSH_MS);
     rabbitmq_worker_join(&b->publisher.worker, now_ms + STOP_MS);
+    rabbitmq_worker_join(&b->keeper.worker, now_ms + STOP_MS);
+    rabbitmq_worker_join(&b->ingress_consumer.worker, now_ms + STOP_MS);
     rabbitmq_worker_stop(&b->consumer.worker, now_ms);
     rabbitmq_worker_join(&b->consumer.worker, now_ms + STOP_MS);
     loop_timer_deinit(&b->watchdog);
     loop_timer_deinit(&b->publisher.deadline);
     loop_deferred_cancel(&b->consumer.wake);
+    loop_deferred_cancel(&b->publisher.wake);
+    loop_timer_deinit(&b->consumer.ack_timer);
+    loop_deferred_cancel(&b->ingress_consumer.wake);
+    loop_timer_deinit(&b->ingress_consumer.ack_timer);
     rabbitmq_publisher_abandon(&b->publisher);
+    rabbitmq_keeper_abandon(&b->keeper);
 }
 
 static int rabbitmq_start(struct bus *bus)
@@ -141,6 +171,10 @@ static int rabbitmq_start(struct bus *bus)
     result = rabbitmq_worker_start(&b->consumer.worker);
     if (!result)
         result = rabbitmq_worker_start(&b->publisher.worker);
+    if (!result && b->config->ingress)
+        result = rabbitmq_worker_start(&b->ingress_consumer.worker);
+    if (!result && (b->config->ingress || b->config->archive))
+        result = rabbitmq_worker_start(&b->keeper.worker);
     if (result) {
         rabbitmq_stop(bus);
         return result;
@@ -158,7 +192,26 @@ static int rabbitmq_publish(struct bus *bus, struct bus_publication *p)
 static void rabbitmq_delivery_done(struct bus *bus, struct bus_delivery *d)
 {
     assert(loop_is_current(bus->owner));
-    rabbitmq_consumer_delivery_done(&bus_of(bus)->consumer, d);
+    rabbitmq_consumer_delivery_done(d);
+}
+
+static bool rabbitmq_delivery_is_void(struct bus *bus base_unused, const struct bus_delivery *d)
+{
+    return rabbitmq_consumer_delivery_is_void(d);
+}
+
+static int rabbitmq_deposit(struct bus *bus, struct bus_deposit *d)
+{
+    struct rabbitmq_bus *b = bus_of(bus);
+    bool has_shelf = d->shelf == BUS_SHELF_DEAD ? b->config->ingress : b->config->archive;
+
+    assert(loop_is_current(bus->owner));
+    return has_shelf ? rabbitmq_keeper_deposit(&b->keeper, d) : BUS_E_UNAVAILABLE;
+}
+
+static void rabbitmq_ingress(struct bus *bus, bool is_wanted)
+{
+    rabbitmq_consumer_want(&bus_of(bus)->ingress_consumer, is_wanted);
 }
 
 static void rabbitmq_status(struct bus *bus, struct bus_status *ret_status)
@@ -174,8 +227,13 @@ struct rabbitmq_bus *rabbitmq_bus_unref(struct rabbitmq_bus *b)
 {
     if (!b || atomic_fetch_sub_explicit(&b->refs, 1, memory_order_acq_rel) > 1)
         return NULL;
+    rabbitmq_keeper_deinit(&b->keeper);
+    rabbitmq_consumer_deinit(&b->ingress_consumer);
     rabbitmq_publisher_deinit(&b->publisher);
     rabbitmq_consumer_deinit(&b->consumer);
+    for (size_t i = 0; i < BUS_SHELVES; i++)
+        free(b->shelves[i]);
+    free(b->ingress);
     free(b->node_exchange);
     free(b->fanout_exchange);
     free(b->queue);
@@ -196,6 +254,9 @@ static const struct bus_ops rabbitmq_ops = {
     .start = rabbitmq_start,
     .publish = rabbitmq_publish,
     .delivery_done = rabbitmq_delivery_done,
+    .deposit = rabbitmq_deposit,
+    .ingress = rabbitmq_ingress,
+    .delivery_is_void = rabbitmq_delivery_is_void,
     .status = rabbitmq_status,
     .stop = rabbitmq_stop,
     .free = rabbitmq_free,
@@ -228,16 +289,29 @@ static int init(struct rabbitmq_bus *b, struct metrics *metrics)
     b->cells = metrics_cells_new(group);
     b->consumer.worker.cells = metrics_cells_new(group);
     b->publisher.worker.cells = metrics_cells_new(group);
-    if (!b->cells || !b->consumer.worker.cells || !b->publisher.worker.cells)
+    b->ingress_consumer.worker.cells = metrics_cells_new(group);
+    b->keeper.worker.cells = metrics_cells_new(group);
+    if (!b->cells || !b->consumer.worker.cells || !b->publisher.worker.cells || !b->ingress_consumer.worker.cells ||
+        !b->keeper.worker.cells)
         return -ENOMEM;
     b->queue = format_name(b->config->prefix, ".node.", b->node_id);
     b->fanout_exchange = format_name(b->config->prefix, ".fanout", "");
     b->node_exchange = format_name(b->config->prefix, ".node", "");
-    if (!b->queue || !b->fanout_exchange || !b->node_exchange)
+    b->ingress = format_name(b->config->prefix, ".ingress", "");
+    b->shelves[BUS_SHELF_DEAD] = format_name(b->config->prefix, ".ingress", ".dead");
+    b->shelves[BUS_SHELF_ARCHIVE] = format_name(b->config->prefix, ".archive", "");
+    if (!b->queue || !b->fanout_exchange || !b->node_exchange || !b->ingress || !b->shelves[BUS_SHELF_DEAD] ||
+        !b->shelves[BUS_SHELF_ARCHIVE])
         return -ENOMEM;
-    result = rabbitmq_consumer_init(&b->consumer, b);
+    result = rabbitmq_consumer_init(&b->consumer, b, &rabbitmq_consumer_role, &rabbitmq_node_source,
+                                    (size_t)b->config->prefetch);
     if (!result)
         result = rabbitmq_publisher_init(&b->publisher, b);
+    if (!result)
+        result = rabbitmq_consumer_init(&b->ingress_consumer, b, &rabbitmq_ingress_role, &rabbitmq_ingress_source,
+                                        b->config->ingress ? (size_t)b->config->ingress_prefetch : 1);
+    if (!result)
+        result = rabbitmq_keeper_init(&b->keeper, b);
     return result;
 }
 
@@ -262,6 +336,8 @@ int rabbitmq_bus_new(struct loop *owner, const struct rabbitmq_config *config, c
     if (result) {
         loop_timer_deinit(&b->watchdog);
         loop_timer_deinit(&b->publisher.deadline);
+        loop_timer_deinit(&b->consumer.ack_timer);
+        loop_timer_deinit(&b->ingress_consumer.ack_timer);
         (void)rabbitmq_bus_unref(b);
         return result;
     }

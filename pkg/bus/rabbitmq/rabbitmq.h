@@ -8,11 +8,13 @@
 /**
  * The bus over RabbitMQ (AMQP 0-9-1, rabbitmq-c).
  *
- * Two threads, a connection each, because rabbitmq-c blocks: the consumer declares the exchanges and the node's queue,
+ * Threads with a connection each, because rabbitmq-c blocks: the consumer declares the exchanges and the node's queue,
  * binds it to <prefix>.fanout and (by the node's id) <prefix>.node, consumes with manual acks; the publisher publishes
- * persistent bodies with confirms. They are spoken to by mailbox. A watchdog frees a stuck publish by shutdown(2) of
- * its socket. Any exception on a channel ends its connection; reconnects back off from 0.25 s to 2 s with jitter, over
- * all URLs in turn.
+ * persistent bodies with confirms. With amqp.ingress a third one consumes the queue <prefix>.ingress, and with that or
+ * amqp.archive a fourth puts bodies into <prefix>.ingress.dead and <prefix>.archive; how these two fare does not touch
+ * the state that the bus tells. They are spoken to by mailbox. A watchdog frees a stuck publish by shutdown(2) of
+ * its socket. Any exception on a channel ends its connection; reconnects back off from 0.25 s to 0.5 s with jitter,
+ * over all URLs in turn.
  */
 enum rabbitmq_queue_mode { RABBITMQ_QUEUE_EXCLUSIVE, RABBITMQ_QUEUE_DURABLE };
 
@@ -30,6 +32,15 @@ struct rabbitmq_config {
     int64_t max_body_bytes;     /* amqp.max_body_bytes: larger deliveries are poison */
     int64_t queue_expires_ms;   /* amqp.queue_expires: of durable queues */
     int64_t queue_max_length;   /* amqp.queue_max_length: of durable queues */
+    char *tls_ca;               /* amqp.tls_ca: whom to trust; empty: the system's authorities */
+    bool tls_verify;            /* amqp.tls_verify: certificate and host name */
+    char *tls_certificate;      /* amqp.tls_certificate, amqp.tls_key: this node's own; empty: none */
+    char *tls_key;
+    bool ingress;                  /* amqp.ingress: this node reads the ingress queue, when it is its turn */
+    int64_t ingress_prefetch;      /* amqp.ingress_prefetch: bodies */
+    bool archive;                  /* amqp.archive: what this node accepts is kept in the archive queue as well */
+    int64_t archive_pending;       /* amqp.archive_pending: records that wait to be kept */
+    int64_t archive_pending_bytes; /* amqp.archive_pending_bytes */
 };
 
 extern const struct config_option rabbitmq_options[];
@@ -49,6 +60,6 @@ int rabbitmq_bus_new(struct loop *owner, const struct rabbitmq_config *config, c
  *
  * Blocks up to @timeout_ms. Return: NULL if it works; else what does not, in @storage.
  */
-const char *rabbitmq_probe(const char *url, int timeout_ms, char storage[256]);
+const char *rabbitmq_probe(const struct rabbitmq_config *config, const char *url, int timeout_ms, char storage[256]);
 
 #endif

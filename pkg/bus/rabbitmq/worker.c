@@ -16,6 +16,7 @@
 #include "bus/rabbitmq/rabbitmq_internal.h"
 
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
@@ -27,9 +28,14 @@
 #define RPC_TIMEOUT_MS 5000
 #define CLOSE_TIMEOUT_MS 500
 #define STUCK_MS 3000
+/** A broker that answers again is noticed within so much, by all of them within a second: each try that is refused
+ * costs it a packet. */
 #define BACKOFF_MIN_MS 250
-#define BACKOFF_MAX_MS 2000
-#define LOCKED_RETRY_MS 1000
+#define BACKOFF_MAX_MS 500
+/** A connection that the broker is just closing holds the name for a moment; what holds it longer is not asked often,
+ * because each time is an error in the broker's log. */
+#define LOCKED_RETRY_MIN_MS 125
+#define LOCKED_RETRY_MAX_MS 1000
 #define LOG_PERIOD_MS 60000
 
 void rabbitmq_worker_wake(struct rabbitmq_worker *w)
@@ -64,6 +70,14 @@ void rabbitmq_worker_wait(struct rabbitmq_worker *w, short events, int timeout_m
         drain_wake(w);
 }
 
+void rabbitmq_worker_rest(struct rabbitmq_worker *w, int timeout_ms)
+{
+    struct pollfd fd = {.fd = w->wake_fd, .events = POLLIN};
+
+    if (poll(&fd, 1, timeout_ms) > 0)
+        drain_wake(w);
+}
+
 /* ---- telling the owner ---- */
 
 static void run_task(struct loop_task *task)
@@ -86,7 +100,18 @@ void rabbitmq_worker_notify(struct rabbitmq_worker *w)
     w->is_posted = true;
     w->task.run = run_task;
     (void)rabbitmq_bus_ref(w->bus);
+    atomic_store(&w->is_posting, true);
+}
+
+void rabbitmq_worker_unlock(struct rabbitmq_worker *w)
+{
+    bool is_posting = atomic_load_explicit(&w->is_posting, memory_order_relaxed);
+
+    (void)pthread_mutex_unlock(&w->lock);
+    if (!is_posting)
+        return;
     loop_post(w->bus->bus.owner, &w->task);
+    atomic_store(&w->is_posting, false);
 }
 
 static void log_edge(struct rabbitmq_worker *w, enum rabbitmq_link before, enum rabbitmq_link link, const char *detail)
@@ -121,7 +146,7 @@ void rabbitmq_worker_report(struct rabbitmq_worker *w, enum rabbitmq_link link, 
 
     if (link == RABBITMQ_LINK_UP && w->up_since_ms == 0) {
         w->up_since_ms = clock_monotonic_ms();
-        w->attempts = 0;
+        w->attempts = w->locks = 0;
         w->connections++;
         metrics_set(w->cells, RABBITMQ_CONNECTIONS, 1);
         if (w->connections > 1)
@@ -133,8 +158,9 @@ void rabbitmq_worker_report(struct rabbitmq_worker *w, enum rabbitmq_link link, 
     w->report.reconnects = w->connections > 1 ? w->connections - 1 : 0;
     (void)snprintf(w->report.broker, sizeof(w->report.broker), "%s", w->connection.broker);
     (void)snprintf(w->report.detail, sizeof(w->report.detail), "%s", detail);
+    atomic_fetch_add_explicit(&w->reports, 1, memory_order_relaxed);
     rabbitmq_worker_notify(w);
-    (void)pthread_mutex_unlock(&w->lock);
+    rabbitmq_worker_unlock(w);
     log_edge(w, before, link, detail);
 }
 
@@ -167,6 +193,7 @@ static int run_connection(struct rabbitmq_worker *w)
     char name[128];
     struct rabbitmq_connect how = {
         .url = config->url.items[w->url_index],
+        .config = config,
         .name = name,
         .heartbeat_s = (int)(config->heartbeat_ms / 1000),
         .connect_timeout_ms = CONNECT_TIMEOUT_MS,
@@ -191,6 +218,14 @@ static int run_connection(struct rabbitmq_worker *w)
     return result;
 }
 
+/** @ms, doubled so many times, at most @max_ms. */
+static uint64_t doubled(uint64_t ms, unsigned times, uint64_t max_ms)
+{
+    for (; times > 0 && ms < max_ms; times--)
+        ms *= 2;
+    return ms < max_ms ? ms : max_ms;
+}
+
 /** How long to wait before the next try, and at which broker. */
 static uint64_t plan_retry(struct rabbitmq_worker *w, int result)
 {
@@ -199,17 +234,18 @@ static uint64_t plan_retry(struct rabbitmq_worker *w, int result)
     unsigned round;
     uint64_t delay_ms;
 
-    if (result == RABBITMQ_E_LOCKED)
-        return LOCKED_RETRY_MS * 3 / 4 + random_below(LOCKED_RETRY_MS / 2);
-    if (result == RABBITMQ_E_RETRY || (result == RABBITMQ_E_CANCELLED && lived_ms > BACKOFF_MIN_MS))
+    if (result == RABBITMQ_E_LOCKED) {
+        delay_ms = doubled(LOCKED_RETRY_MIN_MS, w->locks++, LOCKED_RETRY_MAX_MS);
+        return delay_ms * 3 / 4 + random_below(delay_ms / 2);
+    }
+    if (result == RABBITMQ_E_RETRY || result == RABBITMQ_E_PAUSED ||
+        (result == RABBITMQ_E_CANCELLED && lived_ms > BACKOFF_MIN_MS))
         return 0;
     w->url_index = (w->url_index + 1) % count;
     round = w->attempts++ / (unsigned)count;
     if (w->url_index != 0 && lived_ms == 0)
         return random_below(50); /* another broker may be well */
-    delay_ms = (uint64_t)BACKOFF_MIN_MS << (round < 3 ? round : 3);
-    if (delay_ms > BACKOFF_MAX_MS)
-        delay_ms = BACKOFF_MAX_MS;
+    delay_ms = doubled(BACKOFF_MIN_MS, round, BACKOFF_MAX_MS);
     return delay_ms * 3 / 4 + random_below(delay_ms / 2);
 }
 
@@ -239,6 +275,8 @@ static void *run_thread(void *argument)
         delay_ms = plan_retry(w, result);
         w->up_since_ms = 0;
         metrics_set(w->cells, RABBITMQ_CONNECTIONS, 0);
+        if (result == RABBITMQ_E_PAUSED)
+            continue;
         if (result == RABBITMQ_E_LOCKED)
             metrics_add(w->cells, RABBITMQ_NAME_LOCKED, 1);
         rabbitmq_worker_report(w, result == RABBITMQ_E_LOCKED ? RABBITMQ_LINK_LOCKED : RABBITMQ_LINK_DOWN,
@@ -309,7 +347,8 @@ bool rabbitmq_worker_watch(struct rabbitmq_worker *w, uint64_t now_ms)
 
     if (began == 0 || now_ms < began + STUCK_MS)
         return false;
-    atomic_store_explicit(&w->call_began_ms, 0, memory_order_relaxed); /* once a call */
+    if (!atomic_compare_exchange_strong(&w->call_began_ms, &began, 0)) /* once a call */
+        return false;                                                  /* it returned this very moment */
     shut_down(w);
     return true;
 }
@@ -351,6 +390,8 @@ void rabbitmq_worker_join(struct rabbitmq_worker *w, uint64_t deadline_ms)
             (void)pthread_mutex_lock(&w->lock);
             w->is_detached = true;
             (void)pthread_mutex_unlock(&w->lock);
+            while (atomic_load(&w->is_posting)) /* what it decided before */
+                (void)sched_yield();
             (void)pthread_detach(w->thread);
             return;
         }

@@ -1,20 +1,44 @@
 "use strict";
 
 /*
- * The demonstration page: two panes, each a client of its own on a node of its own, in the same room.
+ * The demonstration page: a live room. One client (warren.js) with one WebSocket, which begins on the node that served the page and goes to another
+ * one when this one goes. Whatever comes from others is put on the page as text (textContent), never as markup.
  *
- * Whatever comes from others is put on the page as text (textContent), never as markup. Each pane keeps one socket; a lost one is replaced after
- * a growing pause with jitter, or after what the server's goodbye asked for.
+ * Parameters: room, name (joins at once), other (addresses of further nodes, repeatable).
  */
 
 const LOG_ENTRIES = 300;
 const PEOPLE_SHOWN = 200;
-const RETRY_FIRST_MS = 500;
-const RETRY_LAST_MS = 15000;
-const STEADY_MS = 10000;
-const NO_RETURN_CODE = 4500; // codes from here on ask the client not to come back
+const HISTORY = 30;
+const NEAR_END = 40; // pixels from the end of the log that still count as the end
+const PING_EVERY_MS = 2000;
+const LIKES_EVERY_MS = 250;
+const CHATTER_EVERY_MS = 350;
+const CHATTER = ["good evening!", "first!", "hello from the burrow", "the moon is huge tonight", "who else is on their phone?", "233333",
+  "nice", "can you hear us?", "what song is this?", "greetings from node to node", "晚上好", "こんばんは", "so calm here", "look, a rabbit", "one more!", "♪♪♪"];
 
-const byId = (id) => document.getElementById(id);
+const find = (selector) => document.querySelector(selector);
+/** Tells this page's messages from those of other pages, whose clocks are not ours. */
+const PAGE = crypto.getRandomValues(new Uint32Array(2)).join("-");
+const parameters = new URLSearchParams(location.search);
+
+const stage = new Stage(find(".stage"));
+const plot = new Plot(find(".plot"), find(".rate"));
+const trips = new Trips(find(".trip-p50"), find(".trip-p99"));
+const pings = new Trips(find(".ping-p50"), find(".ping-p99"));
+
+let client = null;
+let room = "";
+let name = "";
+let users = new Set();
+let hasNames = true; // there are rooms whose users are counted only
+let meanwhile = new Map(); // who came (true) or went while the list is being read, whose answer may be older
+let peopleTimer = 0;
+let likes = null; // as the room has it; null: not known
+let ownLikes = 0; // not told to the node yet
+let atEnd = true; // the newest message is followed
+let end = 0; // the place in the log where it was scrolled to last
+let size = ""; // of the log, as it was laid out last
 
 function element(tag, className, text) {
   const made = document.createElement(tag);
@@ -24,277 +48,303 @@ function element(tag, className, text) {
 }
 
 function showTime(ms) {
-  return new Date(ms).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+  return new Date(ms).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hour12: false });
 }
 
+/** {"text"} is ours, {"t"} that of a replayed audience. */
 function showData(data) {
   if (typeof data === "string") return data;
-  if (data && typeof data === "object" && typeof data.text === "string") return data.text;
+  for (const member of ["text", "t"]) if (data && typeof data === "object" && typeof data[member] === "string") return data[member];
   return JSON.stringify(data);
 }
 
-class Pane {
-  constructor(key, title, url) {
-    const root = byId("pane").content.firstElementChild.cloneNode(true);
-    const find = (selector) => root.querySelector(selector);
-    this.root = root;
-    this.title = title;
-    this.state = find(".state");
-    this.about = find(".about");
-    this.log = find(".log");
-    this.people = find(".people");
-    this.count = find(".count");
-    this.url = find(".node-url");
-    this.composer = find(".composer");
-    this.text = find(".composer .text");
-    this.send = find(".send");
-    this.socket = null;
-    this.timer = 0;
-    this.retryMs = RETRY_FIRST_MS;
-    this.requests = new Map();
-    this.nextId = 1;
-    this.users = new Set();
-    this.joinedMeanwhile = new Set(); // while the list is being read, whose answer may be older
-    this.allNamed = false;
-    this.peopleTimer = 0;
-    this.atEnd = true;
-    root.dataset.pane = key;
-    root.setAttribute("aria-label", title);
-    find(".title").textContent = title;
-    this.state.setAttribute("aria-label", `Connection of ${title}`);
-    this.url.setAttribute("aria-label", `WebSocket address of ${title}`);
-    this.log.setAttribute("aria-label", `Messages at ${title}`);
-    this.people.setAttribute("aria-label", `People in the room, as ${title} sees it`);
-    this.text.setAttribute("aria-label", `Message to send at ${title}`);
-    this.url.value = url;
-    let size = "";
-    const sizeNow = () => `${this.log.clientWidth} ${this.log.clientHeight}`;
-    this.log.addEventListener("scroll", () => {
-      if (size !== sizeNow()) return; // not the reader scrolls but the layout
-      this.atEnd = this.log.scrollHeight - this.log.scrollTop - this.log.clientHeight < 40;
-    });
-    new ResizeObserver(() => {
-      size = sizeNow();
-      this.scrollToEnd();
-    }).observe(this.log);
-    this.composer.addEventListener("submit", (event) => {
-      event.preventDefault();
-      this.sendText();
-    });
-    this.url.addEventListener("change", () => {
-      if (this.room) this.connect(this.room, this.name);
-    });
-  }
+/* ---- connection ---- */
 
-  setState(kind, text) {
-    this.state.dataset.state = kind;
-    this.state.textContent = text;
-    const on = kind === "on";
-    this.text.disabled = !on;
-    this.send.disabled = !on;
-  }
-
-  note(text) {
-    this.append(element("li", "note", text));
-  }
-
-  append(entry) {
-    this.log.append(entry);
-    while (this.log.childElementCount > LOG_ENTRIES) this.log.firstElementChild.remove();
-    this.scrollToEnd();
-  }
-
-  /** Whoever reads further up stays there. */
-  scrollToEnd() {
-    if (this.atEnd) this.log.scrollTop = this.log.scrollHeight;
-  }
-
-  connect(room, name) {
-    this.room = room;
-    this.name = name;
-    this.retryMs = RETRY_FIRST_MS;
-    this.log.replaceChildren();
-    this.atEnd = true;
-    this.open();
-  }
-
-  drop() {
-    clearTimeout(this.timer);
-    const socket = this.socket;
-    this.socket = null;
-    this.requests.clear();
-    this.users.clear();
-    this.allNamed = false;
-    this.showPeople(null);
-    if (socket) socket.close(1000);
-  }
-
-  open() {
-    this.drop();
-    this.retryAfterMs = null;
-    this.setState("wait", "connecting");
-    this.about.textContent = "";
-    let socket;
-    try {
-      const url = new URL(this.url.value.trim());
-      if (url.protocol !== "ws:" && url.protocol !== "wss:") throw new Error("it must begin with ws:// or wss://");
-      url.searchParams.set("user", this.name);
-      socket = new WebSocket(url, "warren.json.v1");
-    } catch (error) {
-      this.setState("bad", "bad address");
-      this.about.textContent = error.message;
-      return;
-    }
-    this.socket = socket;
-    socket.onmessage = (event) => {
-      if (socket === this.socket && typeof event.data === "string") this.receive(JSON.parse(event.data));
-    };
-    socket.onclose = (event) => {
-      if (socket === this.socket) this.lost(event);
-    };
-  }
-
-  lost(event) {
-    this.drop();
-    const why = event.reason ? `${event.code} ${event.reason}` : String(event.code);
-    if (this.steadySince && Date.now() - this.steadySince > STEADY_MS) this.retryMs = RETRY_FIRST_MS;
-    this.steadySince = 0;
-    if (event.code >= NO_RETURN_CODE) {
-      this.setState("bad", `closed: ${why}`);
-      return;
-    }
-    // Half fixed, half random: those who were cut off together do not come back together.
-    const pause = this.retryAfterMs ?? this.retryMs / 2 + Math.random() * (this.retryMs / 2);
-    this.retryMs = Math.min(this.retryMs * 2, RETRY_LAST_MS);
-    this.setState("bad", "reconnecting");
-    this.about.textContent = `Lost (${why}); trying again in ${(pause / 1000).toFixed(1)} s.`;
-    this.timer = setTimeout(() => this.open(), pause);
-  }
-
-  request(op, members, done) {
-    const id = this.nextId++;
-    this.requests.set(id, done || (() => {}));
-    this.socket.send(JSON.stringify({ id, op, ...members }));
-  }
-
-  receive(frame) {
-    if (frame.event === "welcome") this.welcome(frame);
-    else if (frame.event === "message") this.message(frame);
-    else if (frame.event === "online") this.online(frame);
-    else if (frame.event === "goodbye") this.retryAfterMs = frame.retry_after_ms;
-    else if (frame.error) this.note(`${frame.error.code}: ${frame.error.message}`);
-    if (frame.id !== undefined) {
-      const done = this.requests.get(frame.id);
-      this.requests.delete(frame.id);
-      if (done && frame.ok) done(frame.ok);
-    }
-  }
-
-  welcome(frame) {
-    this.about.textContent = `Node ${frame.node}, session ${frame.session}`;
-    this.request("join", { room: this.room }, () => {
-      this.steadySince = Date.now();
-      this.setState("on", "connected");
-      this.note(`${this.name} joined ${this.room}`);
-      this.readPeople();
-    });
-  }
-
-  /** All pages of who is here; later events say what changes. */
-  readPeople(after, users = new Set()) {
-    const members = { room: this.room, limit: PEOPLE_SHOWN };
-    if (after !== undefined) members.after = after;
-    else this.joinedMeanwhile.clear();
-    this.request("online", members, (page) => {
-      for (const user of page.users) users.add(user);
-      if (page.next !== undefined && users.size < PEOPLE_SHOWN) {
-        this.readPeople(page.next, users);
-        return;
-      }
-      this.users = new Set([...users, ...this.joinedMeanwhile]);
-      this.allNamed = page.next === undefined;
-      this.showPeople(page.count);
-    });
-  }
-
-  online(frame) {
-    if (frame.room !== this.room) return;
-    for (const user of frame.joined) {
-      this.users.add(user);
-      this.joinedMeanwhile.add(user);
-    }
-    this.showPeople(frame.count);
-    // Who left one node may be on another one still, and not everyone was named: ask, but not all clients at the same moment.
-    const pause = frame.more > 0 ? 2000 : 400;
-    if ((frame.more > 0 || frame.left.length > 0) && !this.peopleTimer) {
-      this.peopleTimer = setTimeout(() => {
-        this.peopleTimer = 0;
-        if (this.socket && this.state.dataset.state === "on") this.readPeople();
-      }, Math.random() * pause);
-    }
-  }
-
-  /** The count is a sum over the nodes, where someone with panes on two stands twice; names, once all are known, do not lie. */
-  showPeople(sum) {
-    const count = this.allNamed && sum !== null ? this.users.size : sum;
-    const names = [...this.users].sort((a, b) => a.localeCompare(b)).slice(0, PEOPLE_SHOWN);
-    const entries = names.map((name) => element("li", name === this.name ? "self" : "", name));
-    if (count !== null && count > names.length) entries.push(element("li", "rest", `and ${count - names.length} more`));
-    this.people.replaceChildren(...entries);
-    this.count.textContent = count === null ? "–" : String(count);
-  }
-
-  message(frame) {
-    const own = frame.from === this.name;
-    const entry = element("li", own ? "message own" : "message");
-    const meta = element("div", "meta");
-    const sent = frame.data && typeof frame.data === "object" ? frame.data.sent : undefined;
-    // The page's own clock where one of its panes wrote the message, else the node's.
-    const latency = typeof sent === "number" && frame.data.page === PAGE ? performance.now() - sent : Date.now() - frame.time;
-    const time = element("time", "time", showTime(frame.time));
-    time.dateTime = new Date(frame.time).toISOString();
-    meta.append(
-      element("span", "from", frame.from === undefined ? "back end" : frame.from),
-      time,
-      element("span", "latency", `${Math.max(0, latency).toFixed(latency < 10 ? 1 : 0)} ms`)
-    );
-    entry.append(meta, element("div", "text", showData(frame.data)));
-    if (frame.channel !== `room:${this.room}`) meta.append(element("span", "channel", frame.channel));
-    this.append(entry);
-  }
-
-  sendText() {
-    const text = this.text.value;
-    if (!text.trim() || !this.socket || this.text.disabled) return;
-    const data = { text, sent: performance.now(), page: PAGE };
-    this.request("send", { room: this.room, data, key: crypto.getRandomValues(new Uint32Array(4)).join("-") });
-    this.text.value = "";
-    this.text.focus();
-  }
-}
-
-/** Tells this page's messages from those of other pages, whose clocks are not ours. */
-const PAGE = crypto.getRandomValues(new Uint32Array(2)).join("-");
-
-function nodeUrl(portStep) {
+function addresses() {
   const scheme = location.protocol === "https:" ? "wss:" : "ws:";
   const port = Number(location.port || (scheme === "wss:" ? 443 : 80));
-  return `${scheme}//${location.hostname}:${port + portStep}/ws`;
+  const others = parameters.getAll("other");
+  // Two nodes on one machine, as scripts/run starts them, have an odd port and the next one.
+  if (!others.length) others.push(`${scheme}//${location.hostname}:${port % 2 ? port + 1 : port - 1}/ws`);
+  return [`${scheme}//${location.host}/ws`, ...others];
 }
 
-const parameters = new URLSearchParams(location.search);
-const panes = [
-  new Pane("a", "This node", nodeUrl(0)),
-  new Pane("b", "The other node", parameters.get("other") || nodeUrl(1)),
-];
+function setState(kind, text) {
+  find(".state").dataset.state = kind;
+  find(".state").textContent = text;
+}
 
-byId("panes").append(...panes.map((pane) => pane.root));
-byId("name").value = parameters.get("name") || `guest-${Math.floor(Math.random() * 9000 + 1000)}`;
-if (parameters.get("room")) byId("room").value = parameters.get("room");
-byId("join").addEventListener("submit", (event) => {
+function enable(on) {
+  for (const selector of [".composer .text", ".send", ".chatter"]) find(selector).disabled = !on;
+  find(".like").disabled = !on || find(".like").dataset.is === "unknown";
+}
+
+function connect() {
+  if (client) client.close();
+  setChatter(false);
+  find(".log").replaceChildren();
+  follow(true);
+  likes = null;
+  showPeople(null);
+  find(".room-name").textContent = room;
+  find(".own-name").textContent = name;
+  find(".where").hidden = false;
+  focusComposer.wanted = find("#join").contains(document.activeElement);
+  showJoin(false);
+  find(".badges").hidden = false;
+  const mine = new Warren(addresses(), { user: name, first: 0 });
+  const on = (event, handler) => mine.on(event, (value) => client === mine && handler(value));
+  client = mine;
+  on("state", onState);
+  on("message", onMessage);
+  on("online", onOnline);
+  on("likes", onLikes);
+  on("reset", () => note("What was said meanwhile is gone."));
+  on("gap", (gap) => note(`${gap.to - gap.from + 1} messages were left out.`));
+  on("goodbye", (goodbye) => note(`This node ends; moving on in ${(goodbye.retry_after_ms / 1000).toFixed(1)} s.`));
+  on("error", (error) => note(`${error.code}: ${error.message}`));
+  mine.join(room, { history: HISTORY }).then(() => client === mine && note(`${name} joined ${room}`), () => {});
+}
+
+/** A room's state is asked for when it is joined on this connection, which is before the client says it is open again. */
+function onState(s) {
+  enable(s.state === "open");
+  if (s.state === "open") {
+    setState("on", "connected");
+    find(".state").title = `Node ${s.node}, session ${s.session}`;
+    if (find(".state").dataset.node && find(".state").dataset.node !== s.node) note(`Now on node ${s.node}.`);
+    find(".state").dataset.node = s.node;
+    document.title = `${room} – Warren`;
+    focusComposer();
+    client.join(room).then(onRoom).catch(() => {});
+  } else if (s.state === "connecting") {
+    setState("wait", "connecting");
+  } else if (s.state === "waiting") {
+    setState("bad", "reconnecting");
+    find(".state").title = `Lost: ${s.code} ${s.reason}`;
+  } else {
+    setState("bad", `closed: ${s.code} ${s.reason}`);
+    showJoin(true);
+  }
+}
+
+/** The form over the picture. */
+function showJoin(on) {
+  find("#join").hidden = !on;
+  find(".where").setAttribute("aria-expanded", String(on));
+  if (on) find("#room").focus();
+}
+
+/** Who came from the form goes on where one speaks, once one may; not on a phone, whose keyboard would cover the room. */
+function focusComposer() {
+  if (focusComposer.wanted && !matchMedia("(pointer: coarse)").matches) find(".composer .text").focus();
+  focusComposer.wanted = false;
+}
+
+/* ---- what was said ---- */
+
+function append(entry) {
+  const log = find(".log");
+  log.append(entry);
+  while (log.childElementCount > LOG_ENTRIES) log.firstElementChild.remove();
+  scrollToEnd();
+}
+
+/** Whoever reads further up stays there. Once a frame, for it makes the browser lay out the page, which is dear in a flood. */
+function scrollToEnd() {
+  if (scrollToEnd.frame) return;
+  scrollToEnd.frame = requestAnimationFrame(() => {
+    scrollToEnd.frame = 0;
+    scrollNow();
+  });
+}
+
+function scrollNow() {
+  const log = find(".log");
+  if (!atEnd) return;
+  log.scrollTop = log.scrollHeight;
+  end = log.scrollTop;
+}
+
+/**
+ * Whether the reader is at the end, still or again. Not by the distance to it alone: between an entry and the frame that
+ * scrolls to it an event of the last scrolling may come, and nobody has gone away from an end that has gone away itself.
+ */
+function onScroll() {
+  const log = find(".log");
+  if (size !== `${log.clientWidth} ${log.clientHeight}`) return; // not the reader scrolls but the layout, see onSize
+  follow(log.scrollHeight - log.scrollTop - log.clientHeight < NEAR_END || (atEnd && log.scrollTop > end - NEAR_END));
+}
+
+/** Within the frame that lays out anew: every event that follows finds the end where it belongs. */
+function onSize() {
+  const log = find(".log");
+  size = `${log.clientWidth} ${log.clientHeight}`;
+  scrollNow();
+}
+
+/** Who reads further up is held by the browser (overflow-anchor), who follows is not: this scrolls. */
+function follow(on) {
+  atEnd = on;
+  find(".log").classList.toggle("reading", !on);
+}
+
+function note(text) {
+  append(element("li", "note", text));
+}
+
+function onMessage(frame) {
+  const isOwn = frame.from === name, data = frame.data, text = showData(data);
+  const entry = element("li", isOwn ? "message own" : "message"), time = element("time", "time", showTime(frame.time));
+  if (!frame.isPast) {
+    plot.count();
+    stage.fly(text, isOwn);
+  }
+  time.dateTime = new Date(frame.time).toISOString();
+  entry.append(element("span", "from", frame.from === undefined ? "back end" : frame.from), element("span", "text", text), time);
+  if (data && typeof data === "object" && data.page === PAGE && typeof data.sent === "number") {
+    const ms = performance.now() - data.sent;
+    trips.add(ms);
+    entry.append(element("span", "latency", `${ms.toFixed(ms < 10 ? 1 : 0)} ms`));
+  }
+  if (frame.channel !== `room:${room}`) entry.append(element("span", "channel", frame.channel));
+  append(entry);
+}
+
+/** What is said while the connection is away waits, and goes out once. */
+function say(text) {
+  client.send(room, { text, sent: performance.now(), page: PAGE }).catch((error) => note(`not sent: ${error.code}: ${error.message}`));
+}
+
+function setChatter(on) {
+  const button = find(".chatter");
+  button.setAttribute("aria-pressed", String(on));
+  clearInterval(setChatter.timer);
+  if (on) setChatter.timer = setInterval(() => client.state === "open" && say(CHATTER[Math.floor(Math.random() * CHATTER.length)]), CHATTER_EVERY_MS);
+}
+
+/* ---- who is here ---- */
+
+/** The state that a room's newcomer gets. */
+function onRoom(state) {
+  if (typeof state.online === "number") showPeople(state.online);
+  if (typeof state.likes === "number") onLikes({ room, total: state.likes });
+  readPeople();
+}
+
+/** All pages of who is here; later events say what changes. */
+async function readPeople() {
+  const mine = client, all = new Set();
+  let page, after;
+  meanwhile = new Map();
+  try {
+    do {
+      page = await mine.request("online", { room, limit: PEOPLE_SHOWN, after });
+      for (const user of page.users) all.add(user);
+      after = page.next;
+    } while (after !== undefined && all.size < PEOPLE_SHOWN);
+  } catch (error) {
+    return; // the connection went, or the store is away; the next event tells
+  }
+  if (client !== mine) return;
+  users = all;
+  hasNames = all.size > 0 || page.count === 0;
+  for (const [user, isHere] of meanwhile) users[isHere ? "add" : "delete"](user);
+  showPeople(page.count);
+}
+
+function onOnline(frame) {
+  if (frame.room !== room) return;
+  for (const [list, isHere] of [[frame.joined, true], [frame.left, false]]) {
+    for (const user of list || []) {
+      users[isHere ? "add" : "delete"](user);
+      meanwhile.set(user, isHere);
+    }
+  }
+  showPeople(frame.count);
+  // Not everyone was named, or we were slow and an event was left out: ask, but not all clients at the same moment.
+  const isKnown = users.size === frame.count || (users.size >= PEOPLE_SHOWN && users.size < frame.count);
+  if (hasNames && !isKnown && !peopleTimer) {
+    peopleTimer = setTimeout(() => {
+      peopleTimer = 0;
+      if (client && client.state === "open") readPeople();
+    }, Math.random() * 2000);
+  }
+}
+
+function showPeople(count) {
+  if (count === null) {
+    users = new Set();
+    hasNames = true;
+  }
+  const names = [...users].sort((a, b) => a.localeCompare(b)).slice(0, PEOPLE_SHOWN);
+  const entries = names.map((user) => element("li", user === name ? "self" : "", user));
+  if (count !== null && count > names.length) entries.push(element("li", "rest", `and ${(count - names.length).toLocaleString()} more`));
+  find(".people").replaceChildren(...entries);
+  find(".count").textContent = count === null ? "–" : count.toLocaleString();
+}
+
+/* ---- likes ---- */
+
+function onLikes(frame) {
+  if (frame.room !== room || typeof frame.total !== "number") return;
+  if (likes !== null && frame.total > likes) stage.hearts(frame.total - likes - (onLikes.own || 0)); // ours have flown
+  onLikes.own = 0;
+  likes = frame.total;
+  find(".likes").textContent = likes.toLocaleString();
+  find(".like-badge").hidden = false;
+}
+
+function sendLikes() {
+  const n = ownLikes;
+  if (!n || !client || client.state !== "open") return;
+  ownLikes = 0;
+  onLikes.own = (onLikes.own || 0) + n;
+  client.request("like", { room, n }).catch((error) => {
+    if (error.code === "unknown_op") {
+      find(".like").dataset.is = "unknown"; // a node of before likes
+      find(".like").disabled = true;
+    }
+  });
+}
+
+/* ---- the page ---- */
+
+find("#join").addEventListener("submit", (event) => {
   event.preventDefault();
-  const room = byId("room").value;
-  const name = byId("name").value;
-  if (!room || !name) return;
-  for (const pane of panes) pane.connect(room, name);
+  room = find("#room").value;
+  name = find("#name").value;
+  if (room && name) connect();
 });
+find(".where").addEventListener("click", () => showJoin(find("#join").hidden));
+find("#join").addEventListener("keydown", (event) => {
+  if (event.key !== "Escape" || !client || client.state === "closed") return;
+  showJoin(false);
+  find(".where").focus();
+});
+find(".composer").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const text = find(".composer .text");
+  if (!text.value.trim() || !client) return;
+  say(text.value);
+  text.value = "";
+  text.focus();
+});
+find(".chatter").addEventListener("click", () => setChatter(find(".chatter").getAttribute("aria-pressed") !== "true"));
+find(".like").addEventListener("click", () => {
+  ownLikes++;
+  stage.hearts(1);
+});
+setInterval(sendLikes, LIKES_EVERY_MS);
+setInterval(() => {
+  if (!client || client.state !== "open") return;
+  const sent = performance.now();
+  client.request("ping").then(() => pings.add(performance.now() - sent), () => {});
+}, PING_EVERY_MS);
+
+find(".log").addEventListener("scroll", onScroll);
+new ResizeObserver(onSize).observe(find(".log"));
+
+find("#name").value = parameters.get("name") || `guest-${Math.floor(Math.random() * 9000 + 1000)}`;
+if (parameters.get("room")) find("#room").value = parameters.get("room");
+if (parameters.get("name")) find("#join").requestSubmit();

@@ -82,7 +82,7 @@ void redis_append_write(struct redis_store *s)
     while ((it = list_pop(&leaders))) {
         struct store_request *leader = &append_from(it)->base;
 
-        redis_store_enqueue(s, leader, redis_append_send(s, leader));
+        redis_queue_add(s, leader, redis_append_send(s, leader));
     }
 }
 
@@ -110,22 +110,26 @@ static void add_publish_key(struct redis_store *s, const struct store_append *r)
 
 static void add_message(struct redis_store *s, const struct store_append *r)
 {
-    redis_command_add_number(&s->connection, r->key_age_ms);
+    char age[24];
+    int digits = snprintf(age, sizeof(age), "?%llu", (unsigned long long)r->key_age_ms);
+
+    redis_command_add(&s->connection, slice_skip(slice_make(age, (size_t)digits), !r->only_known));
     redis_command_add(&s->connection, r->record);
 }
 
 int redis_append_send(struct redis_store *s, struct store_request *request)
 {
     struct store_append *leader = container_of(request, struct store_append, base);
-    bool wants_interest = leader->wants_interest;
+    bool wants_interest = leader->wants_interest, only_known = leader->only_known;
     struct redis_connection *c = &s->connection;
     size_t count = 1;
 
     list_for_each (it, &request->mates) {
         wants_interest |= append_from(it)->wants_interest;
+        only_known |= append_from(it)->only_known;
         count++;
     }
-    redis_command_begin_script(c, REDIS_SCRIPT_APPEND, 3 + count, 5 + 2 * count);
+    redis_command_begin_script(c, REDIS_SCRIPT_APPEND, 3 + count + only_known, 5 + 2 * count);
     redis_add_tagged_key(s, SLICE_LITERAL("log:{"), leader->channel);
     redis_add_tagged_key(s, SLICE_LITERAL("interest:{"), leader->channel);
     redis_add_key(s, SLICE_LITERAL("epoch"));
@@ -133,11 +137,13 @@ int redis_append_send(struct redis_store *s, struct store_request *request)
     list_for_each (it, &request->mates) {
         add_publish_key(s, append_from(it));
     }
+    if (only_known)
+        redis_add_tagged_key(s, SLICE_LITERAL("known:{"), leader->channel);
     redis_command_add_number(c, c->life_ms);
     redis_command_add_number(c, leader->limits->length);
     redis_command_add_number(c, leader->limits->bytes);
     redis_command_add_number(c, leader->limits->age_ms);
-    redis_command_add_number(c, wants_interest);
+    redis_command_add_number(c, wants_interest + UINT64_C(2) * only_known);
     add_message(s, leader);
     list_for_each (it, &request->mates) {
         add_message(s, append_from(it));
@@ -260,7 +266,7 @@ static void refuse_overdue(struct redis_store *s, bool is_all)
     list_init(&overdue);
     take_overdue(s, is_all, &overdue);
     while ((it = list_pop(&overdue)))
-        redis_store_refuse(s, &append_from(it)->base);
+        redis_queue_refuse(s, &append_from(it)->base);
 }
 
 static void on_overdue(void *userdata)
@@ -297,7 +303,7 @@ void redis_append_refuse_all(struct redis_store *s)
 {
     refuse_overdue(s, true);
     for (struct list *it; (it = list_pop(&s->gathering.leaders));)
-        redis_store_enqueue(s, &append_from(it)->base, -ECANCELED);
+        redis_queue_add(s, &append_from(it)->base, -ECANCELED);
     empty(&s->gathering);
 }
 

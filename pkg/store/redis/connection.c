@@ -18,7 +18,7 @@
 /** Reads in one turn at most: the loop has other guests. */
 #define READS_A_TURN 16
 
-static void on_io(void *userdata, unsigned events);
+static void on_io(struct loop_io *io, unsigned events);
 static void on_flush(void *userdata);
 
 void redis_connection_init(struct redis_connection *c, struct loop *l, const struct redis_url *url, struct slice prefix,
@@ -108,7 +108,7 @@ static int connect_one(struct redis_connection *c, int family, const struct sock
         close_socket(c);
         return r;
     }
-    loop_io_init(&c->io, c->loop, c->fd, on_io, c);
+    loop_io_init(&c->io, c->loop, c->fd, on_io);
     r = loop_io_want(&c->io, LOOP_IO_WRITE);
     if (r < 0)
         close_socket(c);
@@ -318,9 +318,9 @@ static void on_flush(void *userdata)
         flush_output(c);
 }
 
-static void on_io(void *userdata, unsigned events)
+static void on_io(struct loop_io *io, unsigned events)
 {
-    struct redis_connection *c = userdata;
+    struct redis_connection *c = container_of(io, struct redis_connection, io);
     unsigned life = c->life;
 
     if (c->state == REDIS_CONNECTING) {

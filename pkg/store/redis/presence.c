@@ -1,14 +1,10 @@
 /*
- * What nodes state of themselves: leases, sessions, parts of rooms. The rules (who may take a lease, what stands under
- * one) are in the scripts; here are their arguments and answers.
+ * What nodes state of themselves: leases and sessions; rooms are in room.c. The rules (who may take a lease, what
+ * stands under one) are in the scripts; here are their arguments and answers.
  */
 #include "store/redis/redis_internal.h"
 
-/** Bytes of names at most in the answer of one room_read. */
-#define ROSTER_MAX_BYTES (4 * 1024 * 1024)
-
-/** Adds what a writer wrote; out of memory ends the command. */
-static void add_buffer(struct redis_store *s, struct buffer *json)
+void redis_add_buffer(struct redis_store *s, struct buffer *json)
 {
     if (buffer_error(json) < 0)
         redis_command_fail(&s->connection, buffer_error(json));
@@ -19,7 +15,8 @@ static void add_buffer(struct redis_store *s, struct buffer *json)
 
 int redis_lease_put_send(struct redis_store *s, struct store_request *r)
 {
-    const struct store_lease *lease = &container_of(r, struct store_lease_put, base)->lease;
+    const struct store_lease_put *put = container_of(r, struct store_lease_put, base);
+    const struct store_lease *lease = &put->lease;
     base_cleanup(buffer_deinit)
     struct buffer json = {0};
     char incarnation[REDIS_INCARNATION_SIZE + 1];
@@ -27,13 +24,15 @@ int redis_lease_put_send(struct redis_store *s, struct store_request *r)
     assert(redis_node_check(slice_from(lease->node)));
     redis_incarnation_format(lease->incarnation, incarnation);
     redis_lease_write(lease, &json);
-    redis_command_begin_script(&s->connection, REDIS_SCRIPT_LEASE_PUT, 1, 5);
+    redis_command_begin_script(&s->connection, REDIS_SCRIPT_LEASE_PUT, 1, 6);
     redis_add_key(s, SLICE_LITERAL("nodes"));
     redis_command_add(&s->connection, slice_from(lease->node));
     redis_command_add(&s->connection, slice_from(incarnation));
     redis_command_add_number(&s->connection, lease->lease_ms);
-    add_buffer(s, &json);
+    redis_add_buffer(s, &json);
     redis_command_add_number(&s->connection, STORE_ENDED_KEPT_MS);
+    redis_command_add_number(&s->connection,
+                             put->takes_over && lease->started_ms > 0 ? (uint64_t)lease->started_ms : 0);
     return redis_command_end(&s->connection);
 }
 
@@ -110,32 +109,44 @@ int redis_nodes_read_take(struct redis_store *s base_unused, struct store_reques
 
 /* ---- sessions ---- */
 
-int redis_session_put_send(struct redis_store *s, struct store_request *r)
+static void add_session(struct redis_store *s, const struct store_session_item *item)
 {
-    struct store_session_put *put = container_of(r, struct store_session_put, base);
     base_cleanup(buffer_deinit)
     struct buffer json = {0};
+
+    redis_command_add(&s->connection, item->session.session);
+    if (!item->is_end)
+        redis_session_write(&item->session, &json);
+    redis_add_buffer(s, &json);
+}
+
+int redis_session_put_send(struct redis_store *s, struct store_request *r)
+{
+    const struct store_session_put *put = container_of(r, struct store_session_put, base);
     struct redis_connection *c = &s->connection;
 
-    redis_command_begin_script(c, REDIS_SCRIPT_SESSION_PUT, 1, put->is_end ? 1 : 5);
-    redis_add_named_key(s, SLICE_LITERAL("user:"), put->session.user);
-    redis_command_add(c, put->session.session);
-    if (!put->is_end) {
-        redis_session_write(&put->session, &json);
-        redis_command_add(c, slice_from(s->incarnation));
-        redis_command_add(c, s->node);
-        redis_command_add_number(c, s->expiry_ms);
-        add_buffer(s, &json);
-    }
+    redis_command_begin_script(c, REDIS_SCRIPT_SESSION_PUT, put->count, 3 + 2 * put->count);
+    for (size_t i = 0; i < put->count; i++)
+        redis_add_named_key(s, SLICE_LITERAL("user:"), put->items[i].session.user);
+    redis_command_add(c, slice_from(s->incarnation));
+    redis_command_add(c, s->node);
+    redis_command_add_number(c, s->expiry_ms);
+    for (size_t i = 0; i < put->count; i++)
+        add_session(s, &put->items[i]);
     return redis_command_end(c);
 }
 
-int redis_session_put_take(struct redis_store *s base_unused, struct store_request *r, const redisReply *reply)
+int redis_session_put_take(struct redis_store *s, struct store_request *r, const redisReply *reply)
 {
     struct store_session_put *put = container_of(r, struct store_session_put, base);
+    struct slice text = redis_reply_slice(reply), digits;
 
-    if (reply->type != REDIS_REPLY_INTEGER)
+    if (!slice_split(&text, '\n', &digits) || digits.size != put->count)
         return -EPROTO;
+    for (size_t i = 0; i < put->count; i++)
+        put->items[i].result = digits.data[i] == '1' ? 0 : STORE_E_UNAVAILABLE;
+    if (slice_is_set(text))
+        redis_queue_note(s, text);
     put->done(put, 0);
     return 0;
 }
@@ -189,94 +200,5 @@ int redis_user_read_take(struct redis_store *s base_unused, struct store_request
 
     if (result == 0)
         read->done(read, 0, sessions, count);
-    return result;
-}
-
-/* ---- rooms ---- */
-
-int redis_room_put_send(struct redis_store *s, struct store_request *r)
-{
-    struct store_room_put *put = container_of(r, struct store_room_put, base);
-    base_cleanup(buffer_deinit)
-    struct buffer counts = {0}, names = {0};
-    struct redis_connection *c = &s->connection;
-
-    assert(put->name_count <= STORE_ROOM_NAMES_MAX);
-    redis_command_begin_script(c, REDIS_SCRIPT_ROOM_PUT, 2, put->connections == 0 ? 1 : 5);
-    redis_add_tagged_key(s, SLICE_LITERAL("online:{"), put->room);
-    redis_add_tagged_key(s, SLICE_LITERAL("roster:{"), put->room);
-    redis_command_add(c, s->node);
-    if (put->connections > 0) {
-        redis_counts_write(put, &counts);
-        redis_names_write(put, &names);
-        redis_command_add(c, slice_from(s->incarnation));
-        redis_command_add_number(c, s->expiry_ms);
-        add_buffer(s, &counts);
-        add_buffer(s, &names);
-    }
-    return redis_command_end(c);
-}
-
-int redis_room_put_take(struct redis_store *s base_unused, struct store_request *r, const redisReply *reply)
-{
-    struct store_room_put *put = container_of(r, struct store_room_put, base);
-
-    if (reply->type != REDIS_REPLY_INTEGER)
-        return -EPROTO;
-    put->done(put, 0);
-    return 0;
-}
-
-int redis_room_read_send(struct redis_store *s, struct store_request *r)
-{
-    struct store_room_read *read = container_of(r, struct store_room_read, base);
-    struct redis_connection *c = &s->connection;
-
-    redis_command_begin_script(c, REDIS_SCRIPT_ROOM_READ, 3, 3);
-    redis_add_key(s, SLICE_LITERAL("nodes"));
-    redis_add_tagged_key(s, SLICE_LITERAL("online:{"), read->room);
-    redis_add_tagged_key(s, SLICE_LITERAL("roster:{"), read->room);
-    redis_command_add_number(c, STORE_NODES_MAX);
-    redis_command_add_number(c, s->expiry_ms);
-    redis_command_add_number(c, read->with_names ? ROSTER_MAX_BYTES : 0);
-    return redis_command_end(c);
-}
-
-static int read_parts(const redisReply *reply, struct store_arena *arena, const struct store_room_part **ret_parts,
-                      size_t *ret_count)
-{
-    struct store_room_part *parts;
-    size_t count = 0;
-
-    if (reply->type != REDIS_REPLY_ARRAY)
-        return -EPROTO;
-    parts = store_arena_take(arena, (reply->elements / 2 + 1) * sizeof(*parts));
-    if (!parts)
-        return -ENOMEM;
-    for (size_t i = 0; i + 1 < reply->elements; i += 2) {
-        int r = redis_room_parse(redis_reply_slice(reply->element[i]), redis_reply_slice(reply->element[i + 1]), arena,
-                                 &parts[count]);
-
-        if (r == 0)
-            count++;
-        else if (r != -EBADMSG)
-            return r;
-    }
-    *ret_parts = parts;
-    *ret_count = count;
-    return 0;
-}
-
-int redis_room_read_take(struct redis_store *s base_unused, struct store_request *r, const redisReply *reply)
-{
-    struct store_room_read *read = container_of(r, struct store_room_read, base);
-    base_cleanup(store_arena_deinit)
-    struct store_arena arena = {0};
-    const struct store_room_part *parts;
-    size_t count;
-    int result = read_parts(reply, &arena, &parts, &count);
-
-    if (result == 0)
-        read->done(read, 0, parts, count);
     return result;
 }

@@ -92,16 +92,17 @@ static bool enter(struct probe *p, const struct redis_url *url)
     return pong != NULL;
 }
 
-static bool read_policy(struct probe *p, char ret_policy[64])
+/** Leaves @ret_value alone if the server does not tell. */
+static bool read_config(struct probe *p, const char *name, char *ret_value, size_t size)
 {
-    const char *argv[] = {"CONFIG", "GET", "maxmemory-policy"};
+    const char *argv[] = {"CONFIG", "GET", name};
     base_cleanup(reply_free_p)
     redisReply *reply = ask(p, "CONFIG GET", 3, argv, true);
 
     if (!reply)
         return false;
     if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 && reply->element[1]->type == REDIS_REPLY_STRING)
-        (void)snprintf(ret_policy, 64, "%s", reply->element[1]->str);
+        (void)snprintf(ret_value, size, "%s", reply->element[1]->str);
     return true;
 }
 
@@ -123,12 +124,12 @@ static bool read_version(struct probe *p, char ret_version[32])
     return true;
 }
 
-const char *redis_probe(const char *url, int timeout_ms, char ret_policy[64], char ret_version[32], char storage[256])
+const char *redis_probe(const char *url, int timeout_ms, struct redis_findings *ret_findings, char storage[256])
 {
     struct probe p = {.deadline_ms = clock_monotonic_ms() + (uint64_t)timeout_ms, .storage = storage};
     base_cleanup(context_free_p)
     redisContext *context = NULL;
-    char policy[64] = "", version[32] = "";
+    struct redis_findings found = {0};
     struct redis_url parsed;
     const char *wrong = redis_url_parse(slice_from(url), &parsed);
 
@@ -143,9 +144,10 @@ const char *redis_probe(const char *url, int timeout_ms, char ret_policy[64], ch
         return storage;
     }
     p.context = context;
-    if (!enter(&p, &parsed) || !read_policy(&p, policy) || !read_version(&p, version))
+    if (!enter(&p, &parsed) || !read_config(&p, "maxmemory-policy", found.policy, sizeof(found.policy)) ||
+        !read_config(&p, "stream-node-max-bytes", found.stream_node_bytes, sizeof(found.stream_node_bytes)) ||
+        !read_version(&p, found.version))
         return storage;
-    memcpy(ret_policy, policy, sizeof(policy));
-    memcpy(ret_version, version, sizeof(version));
+    *ret_findings = found;
     return NULL;
 }

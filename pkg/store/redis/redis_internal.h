@@ -12,7 +12,7 @@
  * The queue holds every request without an answer, in the order in which they were made: those whose command was sent
  * (each has exactly one reply to come; appends may share one, see append.c) and between them those that were refused,
  * which are answered when their turn has come, so that the order holds. Commands are sent only while the state is UP;
- * every change of it goes through redis_store.c.
+ * every change of it goes through queue.c.
  */
 enum redis_state {
     REDIS_STATE_IDLE,       /* not started: redis_store's start moves it on */
@@ -76,13 +76,40 @@ struct redis_kind {
     int (*take)(struct redis_store *s, struct store_request *r, const redisReply *reply);
 };
 
-/* redis_store.c */
+/* metrics.c */
 
+enum {
+    REDIS_METRIC_COMMANDS,
+    REDIS_METRIC_ERRORS,
+    REDIS_METRIC_REFUSED,
+    REDIS_METRIC_RECONNECTS,
+    REDIS_METRIC_UP,
+    REDIS_METRIC_PENDING,
+    REDIS_METRIC_ROUND_TRIP,
+    REDIS_METRICS,
+};
+
+extern const struct metrics_row redis_metric_rows[REDIS_METRICS];
+
+/* queue.c */
+
+void redis_queue_init(struct redis_store *s);
+/** Connects, for the first time. */
+void redis_queue_start(struct redis_store *s);
+/** Waits a moment for what is on its way, answers everything, and ends the connection for good. Again: nothing. */
+void redis_queue_stop(struct redis_store *s);
+/** Sends a request, or has it refused when its turn has come. */
+void redis_queue_submit(struct redis_store *s, struct store_request *r, enum store_kind kind);
+bool redis_queue_can_send(const struct redis_store *s);
+/** So many more requests are without an answer. */
+void redis_queue_count(struct redis_store *s, int64_t change);
 /** Puts a request (or a group's leader) at the end of the queue; @sent: 0 if its command was written, else it is
  * refused when its turn has come. */
-void redis_store_enqueue(struct redis_store *s, struct store_request *r, int sent);
+void redis_queue_add(struct redis_store *s, struct store_request *r, int sent);
 /** Answers a request that is on no list, or a whole group, with STORE_E_UNAVAILABLE. */
-void redis_store_refuse(struct redis_store *s, struct store_request *r);
+void redis_queue_refuse(struct redis_store *s, struct store_request *r);
+/** The server refused a part of a request, whose answer is good. */
+void redis_queue_note(struct redis_store *s, struct slice error);
 
 /* append.c */
 void redis_append_init(struct redis_store *s);
@@ -115,8 +142,18 @@ int redis_ack_put_take(struct redis_store *s, struct store_request *r, const red
 int redis_ack_read_send(struct redis_store *s, struct store_request *r);
 int redis_ack_read_take(struct redis_store *s, struct store_request *r, const redisReply *reply);
 
+/* live.c */
+int redis_likes_add_send(struct redis_store *s, struct store_request *r);
+int redis_likes_add_take(struct redis_store *s, struct store_request *r, const redisReply *reply);
+int redis_watch_add_send(struct redis_store *s, struct store_request *r);
+int redis_watch_add_take(struct redis_store *s, struct store_request *r, const redisReply *reply);
+int redis_watch_read_send(struct redis_store *s, struct store_request *r);
+int redis_watch_read_take(struct redis_store *s, struct store_request *r, const redisReply *reply);
+
 /* key.c: arguments that are keys. */
 
+/** What a writer wrote; out of memory ends the command. */
+void redis_add_buffer(struct redis_store *s, struct buffer *text);
 /** <prefix><name> */
 void redis_add_key(struct redis_store *s, struct slice name);
 /** <prefix><begin><name> */
@@ -140,10 +177,14 @@ int redis_session_put_send(struct redis_store *s, struct store_request *r);
 int redis_session_put_take(struct redis_store *s, struct store_request *r, const redisReply *reply);
 int redis_user_read_send(struct redis_store *s, struct store_request *r);
 int redis_user_read_take(struct redis_store *s, struct store_request *r, const redisReply *reply);
+
+/* room.c */
 int redis_room_put_send(struct redis_store *s, struct store_request *r);
 int redis_room_put_take(struct redis_store *s, struct store_request *r, const redisReply *reply);
 int redis_room_read_send(struct redis_store *s, struct store_request *r);
 int redis_room_read_take(struct redis_store *s, struct store_request *r, const redisReply *reply);
+int redis_rooms_read_send(struct redis_store *s, struct store_request *r);
+int redis_rooms_read_take(struct redis_store *s, struct store_request *r, const redisReply *reply);
 
 static inline struct slice redis_reply_slice(const redisReply *reply)
 {

@@ -11,12 +11,19 @@
  *     seen:<node>:<slot>   set of ids this node has handled; a slot is half the window of Redis time
  *     nodes                hash, node -> incarnation, end of the lease, and what the lease says
  *     user:<id>            hash, session -> incarnation, stated, node, device, since
- *     online:{room}        hash, node -> incarnation, stated, connections, users
- *     roster:{room}        hash, node -> incarnation, stated, names
+ *     online:{room}        hash, node -> incarnation, stated, connections, users, version; told: when leave to tell was
+ *                          given last
+ *     users:{room}         hash, user -> the nodes where the user is, separated by spaces
+ *     names:{room}         sorted set of the users, all with score 0
  *     log:{ch}             stream, ids <epoch>-<offset>, one field r: the record
  *     key:{ch}:<size of sender>:<sender>:<key>   position, for the age of the key
  *     interest:{ch}        hash, node -> when stated, milliseconds
+ *     known:{ch}           there for a time after somebody listened, of channels where that is to be remembered
  *     acks:<user>          hash, device -> position, until when
+ *     likes:{room}         hash, total; told: when leave to tell it was given last; incarnation -> "<sequence> <ms>"
+ *     mirror:{room}        hash, online and likes -> the plain keys that other programs read, where a node named some
+ *     watch:{room}         hash, user -> seconds
+ *     watching:{room}      hash, user -> "<milliseconds below a second> <from> <to> …": what was counted just now
  *     life                 "<run_id> <milliseconds>" of the server process, see redis/life.c
  *     epoch                the highest epoch given
  *
@@ -32,7 +39,7 @@
  * 2 s, jitter). A refusal by rule (OOM, MISCONF,
  * NOREPLICAS, NOPERM, WRONGTYPE) is STORE_E_UNAVAILABLE for that request alone.
  *
- * Answers are bounded: 1,000 sessions of a user, 1,000 nodes, 4 MiB of names of a room (parts beyond have no names). A
+ * Answers are bounded: 1,000 sessions of a user, 1,000 nodes, 500 names of a room. A
  * host that is a name is resolved by getaddrinfo(3), which blocks the loop meanwhile: give an address where that
  * matters.
  */
@@ -50,8 +57,13 @@ extern const size_t redis_option_count;
 int redis_store_new(struct loop *owner, const struct redis_config *config, const struct store_identity *identity,
                     struct metrics *metrics, struct store **ret_store) base_must_check;
 
-/** For the doctor: connects, PING, reads maxmemory-policy and version. Blocks up to @timeout_ms. NULL, or what does not
+/** What a server says of itself; a text is empty where it does not. */
+struct redis_findings {
+    char version[32], policy[64], stream_node_bytes[32]; /* maxmemory-policy, stream-node-max-bytes */
+};
+
+/** For the doctor: connects, PING, reads version and configuration. Blocks up to @timeout_ms. NULL, or what does not
  * work, in @storage. */
-const char *redis_probe(const char *url, int timeout_ms, char ret_policy[64], char ret_version[32], char storage[256]);
+const char *redis_probe(const char *url, int timeout_ms, struct redis_findings *ret_findings, char storage[256]);
 
 #endif

@@ -33,10 +33,12 @@
     "end\n"
 
 /*
- * KEYS: log:{ch}, interest:{ch}, epoch, and for each message key:{ch}:…  ARGV: life, length, bytes or 0, age, 1 if
- * interest is wanted, else 0, and for each message: age of the key, record. Answer: a text of positions, with = before
- * a repeated one, separated by spaces; then, if it is wanted, a line feed, now, and each node and when it stated its
- * interest, separated by spaces. (The nodes have more time than the server to look which of them are too old.)
+ * KEYS: log:{ch}, interest:{ch}, epoch, for each message key:{ch}:…, then known:{ch} if it is needed. ARGV: life,
+ * length, bytes or 0, age, 1 if interest is wanted, else 0, and 2 more if known is needed; for each message: age of the
+ * key, behind a ? if the channel must be known, and the record. Answer: a text of positions, with = before a repeated
+ * one, 0-0 where the channel is not known, separated by spaces; then, if it is wanted, a line feed, now, and each node
+ * and when it stated its interest, separated by spaces. (The nodes have more time than the server to look which of them
+ * are too old.)
  *
  * What can fail by the key's type is read first, so that a refused script wrote nothing. `SET … NX GET` is the question
  * and the answer in one: the position is known beforehand, for the whole batch, from the last entry. Bytes are counted
@@ -46,7 +48,9 @@
 const char redis_script_append[] =
     "local log, life, bytes, age = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[3]), tonumber(ARGV[4])\n"
     "local last = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)[1]\n"
-    "local all = ARGV[5] ~= '0' and redis.call('HGETALL', KEYS[2])\n"
+    "local flags, messages = tonumber(ARGV[5]), #KEYS\n"
+    "local all = flags % 2 == 1 and redis.call('HGETALL', KEYS[2])\n"
+    "if flags >= 2 then messages = messages - 1 end\n"
     "local now, high, epoch, offset\n"
     "local added, size, out = 0, 0, {}\n"
     "local function clock()\n"
@@ -63,10 +67,21 @@ const char redis_script_append[] =
     "  epoch, offset = math.max(now, life, (epoch or 0) + 1), 0\n"
     "  if now < high then epoch = math.max(epoch, high + 1) end\n"
     "end\n"
-    "for i = 4, #KEYS do\n"
-    "  local id = epoch .. '-' .. offset + 1\n"
-    "  local old = redis.call('SET', KEYS[i], id, 'NX', 'GET', 'PX', ARGV[2 * i - 2])\n"
-    "  if old then\n"
+    "local function is_known()\n"
+    "  if last or added > 0 or redis.call('EXISTS', KEYS[2], KEYS[#KEYS]) > 0 then return true end\n"
+    "  if not now then clock() end\n"
+    "  return now - life < 60000\n"
+    "end\n"
+    "for i = 4, messages do\n"
+    "  local id, key_age, old = epoch .. '-' .. offset + 1, ARGV[2 * i - 2], nil\n"
+    "  local is_for_nobody = false\n"
+    "  if string.byte(key_age) == 63 then\n"
+    "    is_for_nobody, key_age = not is_known(), string.sub(key_age, 2)\n"
+    "  end\n"
+    "  if not is_for_nobody then old = redis.call('SET', KEYS[i], id, 'NX', 'GET', 'PX', key_age) end\n"
+    "  if is_for_nobody then\n"
+    "    out[#out + 1] = '0-0'\n"
+    "  elseif old then\n"
     "    out[#out + 1] = '=' .. old\n"
     "  else\n"
     "    local record = ARGV[2 * i - 1]\n"
@@ -134,12 +149,15 @@ const char redis_script_sweep[] =
             "return out\n";
 
 /*
- * KEYS: epoch, and for each channel interest:{ch}, log:{ch}  ARGV: node, expiry, life. Answer: a text of positions,
- * separated by spaces. Each statement looks at four of the channel's nodes and drops those that were not stated again.
+ * KEYS: epoch, for each channel interest:{ch}, log:{ch}, then known:{ch} of those that are to be remembered. ARGV:
+ * node, expiry, life, how many channels, for each known:{ch} how long. Answer: a text of positions, separated by
+ * spaces, with ~ before one past which the log has only what an earlier life left. Each statement looks at four of the
+ * channel's nodes and drops those that were not stated again.
  */
 const char redis_script_interest_put[] =
-    REDIS_SCRIPT_NOW "local out, node, expiry, stand = {}, ARGV[1], tonumber(ARGV[2]), nil\n"
-                     "for i = 2, #KEYS, 2 do\n"
+    REDIS_SCRIPT_NOW "local out, node, expiry, life, stand = {}, ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), nil\n"
+                     "local first_known = 2 + 2 * ARGV[4]\n"
+                     "for i = 2, first_known - 1, 2 do\n"
                      "  local interest, log = KEYS[i], KEYS[i + 1]\n"
                      "  local last = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)[1]\n"
                      "  redis.call('HSET', interest, node, now)\n"
@@ -148,23 +166,30 @@ const char redis_script_interest_put[] =
                      "  for j = 1, #some, 2 do\n"
                      "    if tonumber(some[j + 1]) <= now - expiry then redis.call('HDEL', interest, some[j]) end\n"
                      "  end\n"
-                     "  if last then\n"
-                     "    redis.call('PEXPIRE', log, expiry, 'GT')\n"
+                     "  if last then redis.call('PEXPIRE', log, expiry, 'GT') end\n"
+                     "  if last and tonumber(string.match(last[1], '%d+')) >= life then\n"
                      "    out[#out + 1] = last[1]\n"
                      "  else\n"
                      "    if not stand then\n"
                      "      local high = tonumber(redis.call('GET', KEYS[1]) or 0)\n"
-                     "      stand = math.max(now, tonumber(ARGV[3]), high)\n"
+                     "      stand = math.max(now, life, high)\n"
                      "      if stand > high then redis.call('SET', KEYS[1], stand) end\n"
                      "    end\n"
-                     "    out[#out + 1] = stand .. '-0'\n"
+                     "    out[#out + 1] = (last and '~' or '') .. stand .. '-0'\n"
                      "  end\n"
+                     "end\n"
+                     "for i = first_known, #KEYS do\n"
+                     "  redis.call('SET', KEYS[i], 1, 'PX', ARGV[5 + i - first_known])\n"
                      "end\n"
                      "return table.concat(out, ' ')\n";
 
-/* KEYS: interest:{ch} …  ARGV: node. Answer: a number. */
-const char redis_script_interest_end[] = "for i = 1, #KEYS do redis.call('HDEL', KEYS[i], ARGV[1]) end\n"
-                                         "return #KEYS\n";
+/* KEYS: interest:{ch} …, known:{ch} …  ARGV: node, how many channels, for each known:{ch} how long. Answer: a number.
+ */
+const char redis_script_interest_end[] =
+    "local count = tonumber(ARGV[2])\n"
+    "for i = 1, count do redis.call('HDEL', KEYS[i], ARGV[1]) end\n"
+    "for i = count + 1, #KEYS do redis.call('SET', KEYS[i], 1, 'PX', ARGV[2 + i - count]) end\n"
+    "return count\n";
 
 /*
  * KEYS: acks:<user>  ARGV: device, epoch, offset, age. Answer: a number. A value is "<epoch>-<offset> <until>". Beyond

@@ -103,20 +103,7 @@ void redis_counts_write(const struct store_room_put *room, struct buffer *out)
     json_write_object_begin(&w);
     json_write_member_uint64(&w, "connections", room->connections);
     json_write_member_uint64(&w, "users", room->users);
-    json_write_object_end(&w);
-}
-
-void redis_names_write(const struct store_room_put *room, struct buffer *out)
-{
-    struct json_writer w;
-
-    json_writer_init(&w, out);
-    json_write_object_begin(&w);
-    json_write_name(&w, "names");
-    json_write_array_begin(&w);
-    for (size_t i = 0; i < room->name_count; i++)
-        json_write_string(&w, room->names[i]);
-    json_write_array_end(&w);
+    json_write_member_uint64(&w, "version", room->version);
     json_write_object_end(&w);
 }
 
@@ -266,65 +253,20 @@ int redis_session_parse(struct slice session, struct slice value, struct store_a
     return 0;
 }
 
-static int count_member(struct slice name, struct json_value value, struct store_arena *arena, void *object)
+void redis_counts_parse(struct slice value, struct store_room_part *part)
 {
-    struct store_room_part *part = object;
-
-    if (json_string_equal(name, "node"))
-        return read_string(value, arena, &part->node);
-    if (json_string_equal(name, "connections"))
-        part->connections = read_uint(value);
-    else if (json_string_equal(name, "users"))
-        part->users = read_uint(value);
-    return 0;
-}
-
-static int names_member(struct slice name, struct json_value value, struct store_arena *arena, void *object)
-{
-    struct store_room_part *part = object;
     struct json_reader reader;
-    struct json_value element;
-    struct slice *names;
-    int r;
+    struct json_value member;
+    struct slice name;
 
-    if (!json_string_equal(name, "names") || value.type != JSON_ARRAY)
-        return 0;
-    names = store_arena_take(arena, STORE_ROOM_NAMES_MAX * sizeof(*names));
-    if (!names)
-        return -ENOMEM;
-    part->names = names;
-    part->name_count = 0;
-    json_reader_init(&reader, value.text, 2);
-    if (json_reader_enter_array(&reader) != JSON_OK)
-        return -EBADMSG;
-    while (part->name_count < STORE_ROOM_NAMES_MAX && json_reader_element(&reader, &element) == JSON_OK) {
-        struct slice text = SLICE_NONE;
-
-        r = read_string(element, arena, &text);
-        if (r < 0)
-            return r;
-        if (slice_is_set(text))
-            names[part->name_count++] = text;
+    part->connections = part->users = 0;
+    json_reader_init(&reader, value, 4);
+    if (json_reader_enter_object(&reader) != JSON_OK)
+        return;
+    while (json_reader_member(&reader, &name, &member) == JSON_OK) {
+        if (json_string_equal(name, "connections"))
+            part->connections = read_uint(member);
+        else if (json_string_equal(name, "users"))
+            part->users = read_uint(member);
     }
-    return 0;
-}
-
-int redis_room_parse(struct slice value, struct slice roster, struct store_arena *arena,
-                     struct store_room_part *ret_part)
-{
-    struct store_room_part part = {0};
-    int r = read_object(value, arena, count_member, &part);
-
-    if (r < 0)
-        return r;
-    if (!slice_is_set(part.node))
-        return -EBADMSG;
-    if (roster.size > 0)
-        r = read_object(roster, arena, names_member, &part);
-    if (r == -EBADMSG) /* the counts are good all the same */
-        part.name_count = 0;
-    else if (r < 0)
-        return r;
-    *ret_part = part;
-    return 0;
 }

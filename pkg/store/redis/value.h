@@ -29,7 +29,6 @@ bool redis_position_parse(struct slice text, struct store_position *ret_position
 void redis_lease_write(const struct store_lease *lease, struct buffer *out);
 void redis_session_write(const struct store_session *session, struct buffer *out);
 void redis_counts_write(const struct store_room_put *room, struct buffer *out);
-void redis_names_write(const struct store_room_put *room, struct buffer *out);
 
 /*
  * Readers take a value with its stamp; what they return lives as long as @value and @arena. Return: 0; -EBADMSG if it
@@ -38,8 +37,7 @@ void redis_names_write(const struct store_room_put *room, struct buffer *out);
 int redis_lease_parse(struct slice value, int64_t now_ms, struct store_arena *arena, struct store_lease *ret_lease);
 int redis_session_parse(struct slice session, struct slice value, struct store_arena *arena,
                         struct store_session *ret_session);
-/** @roster: the value with the names, or empty. */
-int redis_room_parse(struct slice value, struct slice roster, struct store_arena *arena,
-                     struct store_room_part *ret_part);
+/** Connections and users of a part; 0 where they cannot be read. Needs no memory. */
+void redis_counts_parse(struct slice value, struct store_room_part *part);
 
 #endif

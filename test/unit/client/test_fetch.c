@@ -35,7 +35,7 @@ static void test_answer(void **state base_unused)
     struct fetched f;
 
     canned_server_start(&s);
-    f = fetch(s.url, "POST", SLICE_LITERAL("question"), 5000);
+    f = fetch(s.url, "POST", SLICE_LITERAL("question"), 60000);
     canned_server_stop(&s);
     assert_int_equal(f.result, 0);
     assert_int_equal(f.status, 404);
@@ -53,7 +53,7 @@ static void test_body_is_appended(void **state base_unused)
 
     buffer_append_text(&body, "begin, ");
     canned_server_start(&s);
-    assert_int_equal(client_http_fetch("GET", s.url, NULL, SLICE_NONE, 5000, &status, &body, &error), 0);
+    assert_int_equal(client_http_fetch("GET", s.url, NULL, SLICE_NONE, 60000, &status, &body, &error), 0);
     canned_server_stop(&s);
     assert_string_equal(body.data, "begin, end");
     buffer_deinit(&body);
@@ -68,7 +68,7 @@ static void test_body_beyond_the_callers_limit(void **state base_unused)
     unsigned status = 7;
 
     canned_server_start(&s);
-    assert_int_equal(client_http_fetch("GET", s.url, NULL, SLICE_NONE, 5000, &status, &body, &error), -EMSGSIZE);
+    assert_int_equal(client_http_fetch("GET", s.url, NULL, SLICE_NONE, 60000, &status, &body, &error), -EMSGSIZE);
     canned_server_stop(&s);
     assert_int_equal(status, 7);
     buffer_deinit(&body);
@@ -84,7 +84,7 @@ static void test_nobody_there(void **state base_unused)
 
     close(listener);
     (void)snprintf(url, sizeof(url), "http://127.0.0.1:%u/", port);
-    f = fetch(url, "GET", SLICE_NONE, 5000);
+    f = fetch(url, "GET", SLICE_NONE, 60000);
     assert_int_equal(f.result, OUTBOUND_E_UNREACHABLE);
     assert_int_equal(f.status, 7); /* untouched */
     assert_true(f.error.size > 0);
@@ -150,7 +150,7 @@ static void test_peer_that_does_not_read(void **state base_unused)
 
     assert_non_null(body);
     canned_server_start(&s);
-    f = fetch(s.url, "POST", slice_make(body, size), 5000);
+    f = fetch(s.url, "POST", slice_make(body, size), 60000);
     canned_server_stop(&s);
     assert_int_equal(f.result, OUTBOUND_E_UNREACHABLE);
     fetched_deinit(&f);

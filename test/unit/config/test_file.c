@@ -310,12 +310,43 @@ static void test_read_file(void **state)
     buffer_deinit(&expected);
 }
 
+/* A program that needs a part of the options: what others have to say is passed over, its own is as strict as ever. */
+static void test_other_sections(void **state)
+{
+    struct buffer errors = {0};
+    struct values values = {0};
+    struct config *c;
+
+    (void)state;
+    assert_int_equal(config_new(&c), 0);
+    assert_int_equal(config_add_table(c, amqp_rows, BASE_ARRAY_SIZE(amqp_rows), &values), 0);
+    config_pass_over_other_sections(c);
+    assert_int_equal(config_load_text(c,
+                                      SLICE_LITERAL("[listen]\nanything = at all\n[amqp]\nheartbeat = 2s\n"
+                                                    "[route.chat]\nheartbeat = 3\n[amqp]\nqueue = durable\n"),
+                                      "w.conf", &errors),
+                     0);
+    assert_int_equal(
+        config_load_text(c, SLICE_LITERAL("[amqp]\nheartbaet = 2s\n[x]\nno value\n[y\n"), "w.conf", &errors),
+        CONFIG_E_INVALID);
+    assert_string_equal(text_of(&errors),
+                        "w.conf:2: unknown option \"amqp.heartbaet\"; did you mean \"amqp.heartbeat\"?\n"
+                        "w.conf:4: expected key = value, [section] or a comment\n"
+                        "w.conf:5: expected a section as [name]\n");
+    assert_int_equal(config_finish(c, &errors), 0);
+    assert_int_equal(values.heartbeat_ms, 2000);
+    assert_int_equal(values.queue, 1);
+    config_free(c);
+    buffer_deinit(&errors);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bad_files),   cmocka_unit_test(test_nul),           cmocka_unit_test(test_long_lines),
-        cmocka_unit_test(test_many_errors), cmocka_unit_test(test_many_sections), cmocka_unit_test(test_good_file),
-        cmocka_unit_test(test_defaults),    cmocka_unit_test(test_bad_default),   cmocka_unit_test(test_read_file),
+        cmocka_unit_test(test_bad_files),      cmocka_unit_test(test_nul),           cmocka_unit_test(test_long_lines),
+        cmocka_unit_test(test_many_errors),    cmocka_unit_test(test_many_sections), cmocka_unit_test(test_good_file),
+        cmocka_unit_test(test_defaults),       cmocka_unit_test(test_bad_default),   cmocka_unit_test(test_read_file),
+        cmocka_unit_test(test_other_sections),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

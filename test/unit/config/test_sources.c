@@ -65,6 +65,9 @@ static void test_assignment_errors(void **state)
         const char *assignment, *error;
     } rows[] = {
         {"amqp.heartbeat=abc", "--set amqp.heartbeat: expected a duration from 1s to 60s such as 25s, got \"abc\"\n"},
+        {"ampq.x=1", "--set ampq.x: unknown option \"ampq.x\"; did you mean the section [amqp]?\n"},
+        {"rout.chat.path=/",
+         "--set rout.chat.path: unknown option \"rout.chat.path\"; did you mean the section [route.chat]?\n"},
         {"amqp.ulr=amqp://h/", "--set amqp.ulr: unknown option \"amqp.ulr\"; did you mean \"amqp.url\"?\n"},
         {"amqp.url=hunter2", "--set amqp.url: expected a URL such as amqp://127.0.0.1/\n"},
         {"amqp.url", "--set amqp.url: expected section.key=value\n"},
@@ -75,7 +78,7 @@ static void test_assignment_errors(void **state)
         {"listen.demo=a\nb", "--set listen.demo: expected valid UTF-8 without control characters\n"},
         {"route.chat.pth=/",
          "--set route.chat.pth: unknown option \"route.chat.pth\"; did you mean \"route.chat.path\"?\n"},
-        {"route.path=/", "--set route.path: unknown option \"route.path\"\n"},
+        {"route.path=/", "--set route.path: unknown option \"route.path\"; did you mean the section [route.<name>]?\n"},
         {"route..path=/", "--set route..path: the name of a section [route.<name>] is empty\n"},
     };
 

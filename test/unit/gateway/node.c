@@ -15,7 +15,7 @@
 #include <semaphore.h>
 #include <time.h>
 
-#define PATIENCE_S 10
+#define PATIENCE_S 60
 #define WORKERS 2
 
 struct node {
@@ -109,7 +109,7 @@ static void on_shutdown(struct loop_task *task)
 {
     struct node *n = container_of(task, struct node, shutdown);
 
-    gateway_shutdown(n->gateway, n->spread_ms, on_down, n);
+    gateway_shutdown(n->gateway, n->spread_ms, 0, on_down, n);
 }
 
 void node_shutdown(struct node *n, uint64_t spread_ms)
@@ -193,7 +193,7 @@ struct client *client_connect(struct node *n)
 {
     const struct net_address *address = gateway_address(n->gateway);
     const struct timeval patience = {.tv_sec = PATIENCE_S};
-    const struct ws_parser_options options = {.max_message_bytes = 1 << 24};
+    static const struct ws_parser_options options = {.max_message_bytes = 1 << 24};
     struct client *c = calloc(1, sizeof(*c));
 
     assert_non_null(c);

@@ -5,6 +5,8 @@
 #include "support/alloc.h"
 #include "unit/http/transcript.h"
 
+#include <stdio.h>
+
 static const struct http_limits limits = {.head_bytes = 8192, .headers = 16, .body_bytes = 1000};
 
 #define H " HTTP/1.1\r\nHost: h\r\n"
@@ -203,6 +205,36 @@ static void test_out_of_memory(void **state)
     }
 }
 
+/* Who waits to be asked for the body is told so once, and not if some of it has come. */
+static void test_awaits_continue(void **state base_unused)
+{
+    static const struct {
+        const char *head, *first; /* of the body, in the same piece */
+        bool awaits;
+    } cases[] = {
+        {"POST /" H "Expect: 100-continue\r\nContent-Length: 2\r\n\r\n", "", true},
+        {"POST /" H "Expect: 100-Continue\r\nTransfer-Encoding: chunked\r\n\r\n", "", true},
+        {"POST /" H "Expect: 100-continue\r\nContent-Length: 2\r\n\r\n", "a", false},
+        {"POST /" H "Content-Length: 2\r\n\r\n", "", false},
+        {"POST / HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n", "", false},
+    };
+    const struct http_message *m;
+    struct http_parser *p;
+    char text[200];
+    size_t n;
+
+    assert_int_equal(http_parser_new_request(&limits, &p), 0);
+    for (size_t i = 0; i < BASE_ARRAY_SIZE(cases); i++) {
+        snprintf(text, sizeof(text), "%s%s", cases[i].head, cases[i].first);
+        assert_int_equal(http_parser_feed(p, text, strlen(text), &n, &m), HTTP_MORE);
+        assert_int_equal(http_parser_awaits_continue(p), cases[i].awaits);
+        assert_false(http_parser_awaits_continue(p));
+        http_parser_reset(p);
+        assert_false(http_parser_awaits_continue(p));
+    }
+    http_parser_free(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -212,6 +244,7 @@ int main(void)
         cmocka_unit_test(test_body_limit),
         cmocka_unit_test(test_chunk_overhead_limit),
         cmocka_unit_test(test_scan_is_linear),
+        cmocka_unit_test(test_awaits_continue),
         cmocka_unit_test(test_out_of_memory),
     };
 

@@ -22,6 +22,8 @@ static void *wall_alloc(size_t size)
 struct injected {
     struct bus_delivery delivery;
     uint32_t magic;
+    bool is_ingress;
+    size_t round; /* of the ingress */
 };
 
 #define INJECTED_MAGIC 0x1d1c7ed5u
@@ -35,29 +37,72 @@ static void forward_delivery(void *userdata, struct bus_delivery *d)
 {
     struct world_bus *b = userdata;
 
-    b->base.callbacks.on_delivery(b->base.callbacks.userdata, d);
+    if (b->is_deaf)
+        bus_delivery_done(b->inner, d);
+    else
+        b->base.callbacks.on_delivery(b->base.callbacks.userdata, d);
 }
 
 static void forward_bus_state(void *userdata, const struct bus_status *status)
 {
     struct world_bus *b = userdata;
 
-    b->base.callbacks.on_state(b->base.callbacks.userdata, status);
+    if (!b->is_starting)
+        b->base.callbacks.on_state(b->base.callbacks.userdata, status);
+}
+
+void world_bus_ready(struct world *w)
+{
+    const struct bus_status status = {.state = BUS_STATE_READY};
+
+    w->bus.is_starting = false;
+    w->bus.base.callbacks.on_state(w->bus.base.callbacks.userdata, &status);
 }
 
 static int wall_bus_start(struct bus *b)
 {
     struct world_bus *w = bus_of(b);
 
-    w->inner->callbacks = (struct bus_callbacks){forward_delivery, forward_bus_state, w};
+    w->inner->callbacks =
+        (struct bus_callbacks){.on_delivery = forward_delivery, .on_state = forward_bus_state, .userdata = w};
     return bus_start(w->inner);
 }
 
 static int wall_bus_publish(struct bus *b, struct bus_publication *p)
 {
     struct world_bus *w = bus_of(b);
+    struct world_published *kept;
+    int result = w->publish_result ? w->publish_result : bus_publish(w->inner, p);
 
-    return w->publish_result ? w->publish_result : bus_publish(w->inner, p);
+    if (result || w->published++ >= BASE_ARRAY_SIZE(w->kept))
+        return result;
+    kept = &w->kept[w->published - 1];
+    kept->route = p->route;
+    (void)snprintf(kept->channel, sizeof(kept->channel), "%.*s", SLICE_PRINTF(p->message->channel));
+    (void)snprintf(kept->data, sizeof(kept->data), "%.*s", SLICE_PRINTF(p->message->data));
+    for (size_t i = 0; i < p->node_count; i++) {
+        strncat(kept->nodes, p->nodes[i], sizeof(kept->nodes) - strlen(kept->nodes) - 1);
+        strncat(kept->nodes, " ", sizeof(kept->nodes) - strlen(kept->nodes) - 1);
+    }
+    return 0;
+}
+
+size_t world_published(const struct world *w, const char *data, const struct world_published **ret_last)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < w->bus.published && i < BASE_ARRAY_SIZE(w->bus.kept); i++) {
+        if (strcmp(w->bus.kept[i].data, data) != 0)
+            continue;
+        *ret_last = &w->bus.kept[i];
+        count++;
+    }
+    return count;
+}
+
+static bool wall_bus_delivery_is_void(struct bus *b, const struct bus_delivery *d)
+{
+    return bus_of(b)->are_deliveries_void || container_of(d, struct injected, delivery)->round != bus_of(b)->round;
 }
 
 static void wall_bus_done(struct bus *b, struct bus_delivery *d)
@@ -73,8 +118,45 @@ static void wall_bus_done(struct bus *b, struct bus_delivery *d)
     assert_int_equal(container_of(d, struct injected, delivery)->magic, INJECTED_MAGIC);
     assert_true(w->deliveries_out > 0);
     w->deliveries_out--;
+    w->acknowledged += container_of(d, struct injected, delivery)->is_ingress && !wall_bus_delivery_is_void(b, d);
     payload_unref(d->body);
     free(container_of(d, struct injected, delivery));
+}
+
+static int wall_bus_deposit(struct bus *b, struct bus_deposit *d)
+{
+    struct world_bus *w = bus_of(b);
+    struct world_deposit *kept = &w->deposits[w->deposit_count];
+
+    assert_true(w->deposit_count < BASE_ARRAY_SIZE(w->deposits));
+    w->deposit_count++;
+    *kept = (struct world_deposit){.shelf = d->shelf, .waiting = d};
+    (void)snprintf(kept->body, sizeof(kept->body), "%.*s", SLICE_PRINTF(d->body));
+    kept->size = d->body.size;
+    (void)snprintf(kept->reason, sizeof(kept->reason), "%.*s", SLICE_PRINTF(d->reason));
+    (void)snprintf(kept->message_id, sizeof(kept->message_id), "%.*s", SLICE_PRINTF(d->message_id));
+    return 0;
+}
+
+static void confirm_deposits(struct world_bus *b, int result)
+{
+    for (size_t i = 0; i < b->deposit_count; i++) {
+        struct bus_deposit *d = base_take(b->deposits[i].waiting);
+
+        if (d)
+            d->done(d, result);
+    }
+}
+
+void world_confirm_deposits(struct world *w)
+{
+    confirm_deposits(&w->bus, 0);
+}
+
+static void wall_bus_ingress(struct bus *b, bool is_wanted)
+{
+    bus_of(b)->is_ingress_wanted = is_wanted;
+    bus_of(b)->round += !is_wanted;
 }
 
 static void wall_bus_status(struct bus *b, struct bus_status *ret_status)
@@ -85,6 +167,7 @@ static void wall_bus_status(struct bus *b, struct bus_status *ret_status)
 static void wall_bus_stop(struct bus *b)
 {
     bus_stop(bus_of(b)->inner);
+    confirm_deposits(bus_of(b), BUS_E_UNAVAILABLE);
 }
 
 static struct bus *wall_bus_free(struct bus *b)
@@ -93,10 +176,19 @@ static struct bus *wall_bus_free(struct bus *b)
 }
 
 static const struct bus_ops wall_bus_ops = {
-    "wall", wall_bus_start, wall_bus_publish, wall_bus_done, wall_bus_status, wall_bus_stop, wall_bus_free,
+    .name = "wall",
+    .start = wall_bus_start,
+    .publish = wall_bus_publish,
+    .delivery_done = wall_bus_done,
+    .deposit = wall_bus_deposit,
+    .ingress = wall_bus_ingress,
+    .delivery_is_void = wall_bus_delivery_is_void,
+    .status = wall_bus_status,
+    .stop = wall_bus_stop,
+    .free = wall_bus_free,
 };
 
-void world_deliver(struct world *w, const char *content_type, const void *body, size_t size)
+static struct injected *injected_new(struct world *w, const char *content_type, const void *body, size_t size)
 {
     struct injected *d = calloc(1, sizeof(*d));
 
@@ -107,7 +199,25 @@ void world_deliver(struct world *w, const char *content_type, const void *body, 
     d->delivery.content_type = slice_from(content_type);
     list_init(&d->delivery.link);
     w->bus.deliveries_out++;
+    return d;
+}
+
+void world_deliver(struct world *w, const char *content_type, const void *body, size_t size)
+{
+    struct injected *d = injected_new(w, content_type, body, size);
+
     w->bus.base.callbacks.on_delivery(w->bus.base.callbacks.userdata, &d->delivery);
+}
+
+void world_ingress(struct world *w, const char *message_id, const char *body)
+{
+    struct injected *d = injected_new(w, NULL, body, strlen(body));
+
+    d->is_ingress = true;
+    d->round = w->bus.round;
+    d->delivery.message_id = slice_from(message_id);
+    d->delivery.time_ms = 1;
+    w->bus.base.callbacks.on_ingress(w->bus.base.callbacks.userdata, &d->delivery);
 }
 
 void world_deliver_messages(struct world *w, const char *channel, ...)
@@ -152,6 +262,10 @@ enum refusal_kind {
     REFUSE_INTEREST,
     REFUSE_ACK_PUT,
     REFUSE_ACK_READ,
+    REFUSE_LIKES,
+    REFUSE_WATCH,
+    REFUSE_WATCH_READ,
+    REFUSE_ROOMS_READ,
 };
 
 #define OTHER_NODE "10.0.0.2:8091"
@@ -190,7 +304,7 @@ static void refuse_one(const struct refusal *r)
         ((struct store_room_put *)r->request)->done(r->request, STORE_E_UNAVAILABLE);
         break;
     case REFUSE_READ:
-        ((struct store_room_read *)r->request)->done(r->request, STORE_E_UNAVAILABLE, NULL, 0);
+        ((struct store_room_read *)r->request)->done(r->request, STORE_E_UNAVAILABLE, NULL);
         break;
     case REFUSE_APPEND:
         ((struct store_append *)r->request)->done(r->request, STORE_E_UNAVAILABLE, NULL, 0);
@@ -211,6 +325,18 @@ static void refuse_one(const struct refusal *r)
     case REFUSE_ACK_READ:
         ((struct store_ack_read *)r->request)->done(r->request, STORE_E_UNAVAILABLE, (struct store_position){0});
         break;
+    case REFUSE_WATCH:
+        ((struct store_watch_add *)r->request)->done(r->request, STORE_E_UNAVAILABLE);
+        break;
+    case REFUSE_WATCH_READ:
+        ((struct store_watch_read *)r->request)->done(r->request, STORE_E_UNAVAILABLE, NULL, 0, SLICE_NONE);
+        break;
+    case REFUSE_ROOMS_READ:
+        ((struct store_rooms_read *)r->request)->done(r->request, STORE_E_UNAVAILABLE, NULL, 0, SLICE_NONE);
+        break;
+    case REFUSE_LIKES:
+        ((struct store_likes_add *)r->request)->done(r->request, STORE_E_UNAVAILABLE);
+        break;
     }
 }
 
@@ -229,7 +355,8 @@ static void refuse_all(void *userdata)
 /** Refuses it later if the store is away. */
 static bool refused(struct world_store *s, enum refusal_kind kind, void *request)
 {
-    bool is_taken = s->is_taken && kind == REFUSE_LEASE;
+    bool is_taken = kind == REFUSE_LEASE &&
+                    (s->is_taken || (s->is_taken_by_dead && !((struct store_lease_put *)request)->takes_over));
     struct refusal *r;
 
     if (!s->is_away && !is_taken)
@@ -240,7 +367,8 @@ static bool refused(struct world_store *s, enum refusal_kind kind, void *request
     r->request = request;
     list_init(&r->link);
     list_append(&s->refusals, &r->link);
-    loop_timer_start(&s->refuse, 0);
+    if (!loop_timer_is_pending(&s->refuse))
+        loop_timer_start(&s->refuse, s->refuse_delay_ms);
     return true;
 }
 
@@ -277,8 +405,16 @@ static void wall_seen(struct store *s, struct store_seen *r)
 
 static void wall_lease_put(struct store *s, struct store_lease_put *r)
 {
-    if (!refused(store_of(s), REFUSE_LEASE, r))
-        store_lease_put(store_of(s)->inner, r);
+    struct world_store *w = store_of(s);
+
+    w->lease_puts++;
+    if (refused(w, REFUSE_LEASE, r))
+        return;
+    w->says_cut = r->lease.is_cut;
+    if (w->holds_lease && !w->held_lease)
+        w->held_lease = r;
+    else
+        store_lease_put(w->inner, r);
 }
 
 static void wall_lease_release(struct store *s, const char *node, uint64_t incarnation)
@@ -292,7 +428,12 @@ struct read {
     struct world_store *store;
     void *request;
     void (*nodes_done)(struct store_nodes_read *r, int result, const struct store_lease *leases, size_t count);
-    void (*room_done)(struct store_room_read *r, int result, const struct store_room_part *parts, size_t count);
+    void (*session_done)(struct store_session_put *r, int result);
+    void (*user_done)(struct store_user_read *r, int result, const struct store_session *sessions, size_t count);
+    void (*room_done)(struct store_room_read *r, int result, const struct store_room *room);
+    void (*put_done)(struct store_room_put *r, int result);
+    void (*append_done)(struct store_append *r, int result, const struct slice *nodes, size_t count);
+    void (*interest_done)(struct store_interest_put *r, int result);
 };
 
 static struct list *all_reads; /* answers bring the request only */
@@ -336,26 +477,39 @@ static void on_nodes(struct store_nodes_read *r, int result, const struct store_
         memcpy(both, leases, count * sizeof(*leases));
     both[count] =
         (struct store_lease){.node = OTHER_NODE, .incarnation = 5, .is_alive = true, .version = "test", .internal = ""};
+    both[count].is_cut = read.store->is_other_cut;
     read.store->others_told += !result && read.store->is_other_alive;
     read.nodes_done(r, result, both, result ? 0 : count + read.store->is_other_alive);
 }
 
-static void on_room(struct store_room_read *r, int result, const struct store_room_part *parts, size_t count)
+/** The second node's part. */
+static uint64_t others(const struct world_store *s)
+{
+    return s->is_other_alive ? s->other_users : 0;
+}
+
+static void on_room(struct store_room_read *r, int result, const struct store_room *room)
 {
     struct read read = read_take(r);
-    struct store_room_part both[8];
+    struct store_room both;
 
-    assert_true(count < 8);
-    if (count)
-        memcpy(both, parts, count * sizeof(*parts));
-    both[count] = (struct store_room_part){
-        .node = SLICE_LITERAL(OTHER_NODE),
-        .connections = read.store->other_users,
-        .users = read.store->other_users,
-        .names = read.store->other_names,
-        .name_count = read.store->other_name_count,
-    };
-    read.room_done(r, result, both, result ? 0 : count + read.store->is_other_alive);
+    if (result) {
+        read.room_done(r, result, NULL);
+        return;
+    }
+    both = *room;
+    both.users += others(read.store);
+    both.connections += others(read.store);
+    read.room_done(r, result, &both);
+}
+
+static void on_room_put(struct store_room_put *r, int result)
+{
+    struct read read = read_take(r);
+
+    r->all_users += others(read.store);
+    r->all_connections += others(read.store);
+    read.put_done(r, result);
 }
 
 static void wall_nodes_read(struct store *s, struct store_nodes_read *r)
@@ -367,24 +521,68 @@ static void wall_nodes_read(struct store *s, struct store_nodes_read *r)
     store_nodes_read(store_of(s)->inner, r);
 }
 
+static void on_session(struct store_session_put *r, int result)
+{
+    struct read read = read_take(r);
+
+    for (size_t i = 0; i < r->count && !result; i++) {
+        struct store_session_item *item = &r->items[i];
+
+        if (read.store->refused_user && slice_equal(item->session.user, slice_from(read.store->refused_user)))
+            item->result = STORE_E_UNAVAILABLE;
+        read.store->session_answers += !item->result;
+    }
+    read.session_done(r, result);
+}
+
 static void wall_session_put(struct store *s, struct store_session_put *r)
 {
     store_of(s)->session_puts++;
-    if (!refused(store_of(s), REFUSE_SESSION, r))
-        store_session_put(store_of(s)->inner, r);
+    store_of(s)->session_items += r->count;
+    if (refused(store_of(s), REFUSE_SESSION, r))
+        return;
+    read_new(store_of(s), r)->session_done = r->done;
+    r->done = on_session;
+    store_session_put(store_of(s)->inner, r);
+}
+
+static void on_user(struct store_user_read *r, int result, const struct store_session *sessions, size_t count)
+{
+    struct read read = read_take(r);
+    struct store_session all[16];
+
+    assert_true(count + read.store->other_sessions < 16);
+    if (count)
+        memcpy(all, sessions, count * sizeof(*sessions));
+    for (size_t i = 0; i < read.store->other_sessions; i++)
+        all[count++] = (struct store_session){
+            .user = r->user, .session = SLICE_LITERAL("other"), .node = SLICE_LITERAL(OTHER_NODE)};
+    read.user_done(r, result, all, result ? 0 : count);
 }
 
 static void wall_user_read(struct store *s, struct store_user_read *r)
 {
-    if (!refused(store_of(s), REFUSE_USER, r))
-        store_user_read(store_of(s)->inner, r);
+    if (refused(store_of(s), REFUSE_USER, r))
+        return;
+    read_new(store_of(s), r)->user_done = r->done;
+    r->done = on_user;
+    store_user_read(store_of(s)->inner, r);
 }
 
 static void wall_room_put(struct store *s, struct store_room_put *r)
 {
-    store_of(s)->room_puts++;
-    if (!refused(store_of(s), REFUSE_PUT, r))
-        store_room_put(store_of(s)->inner, r);
+    struct world_store *w = store_of(s);
+
+    w->room_puts++;
+    if (refused(w, REFUSE_PUT, r))
+        return;
+    if (w->forgets_room) { /* somebody took this node for dead */
+        w->forgets_room = false;
+        r->version += 7;
+    }
+    read_new(w, r)->put_done = r->done;
+    r->done = on_room_put;
+    store_room_put(w->inner, r);
 }
 
 static void wall_room_read(struct store *s, struct store_room_read *r)
@@ -396,10 +594,33 @@ static void wall_room_read(struct store *s, struct store_room_read *r)
     store_room_read(store_of(s)->inner, r);
 }
 
+static void wall_rooms_read(struct store *s, struct store_rooms_read *r)
+{
+    if (!refused(store_of(s), REFUSE_ROOMS_READ, r))
+        store_rooms_read(store_of(s)->inner, r);
+}
+
+static void on_append(struct store_append *r, int result, const struct slice *nodes, size_t count)
+{
+    struct read read = read_take(r);
+    struct slice all[BASE_ARRAY_SIZE(read.store->interested) + 1];
+
+    assert_true(count <= 1);
+    memcpy(all, read.store->interested, sizeof(read.store->interested));
+    if (count)
+        all[read.store->interested_count] = nodes[0];
+    read.append_done(r, result, all, result ? 0 : read.store->interested_count + count);
+}
+
 static void wall_append(struct store *s, struct store_append *r)
 {
-    if (!refused(store_of(s), REFUSE_APPEND, r))
-        store_append(store_of(s)->inner, r);
+    if (refused(store_of(s), REFUSE_APPEND, r))
+        return;
+    if (r->wants_interest) {
+        read_new(store_of(s), r)->append_done = r->done;
+        r->done = on_append;
+    }
+    store_append(store_of(s)->inner, r);
 }
 
 static void wall_log_read(struct store *s, struct store_log_read *r)
@@ -423,10 +644,36 @@ static void wall_sweep(struct store *s, struct store_sweep *r)
         store_sweep(store_of(s)->inner, r);
 }
 
+static void on_interest(struct store_interest_put *r, int result)
+{
+    struct read read = read_take(r);
+
+    for (size_t i = 0; i < r->count && !result; i++) {
+        if (!slice_equal_text(r->channels[i], read.store->stands))
+            continue;
+        r->positions[i] = read.store->stand;
+        r->have_rest[i] = read.store->has_rest;
+    }
+    read.interest_done(r, result);
+}
+
 static void wall_interest_put(struct store *s, struct store_interest_put *r)
 {
-    if (!refused(store_of(s), REFUSE_INTEREST, r))
-        store_interest_put(store_of(s)->inner, r);
+    struct world_store *w = store_of(s);
+
+    w->interest_ends += r->is_end;
+    w->interest_end_items += r->is_end ? r->count : 0;
+    for (size_t i = 0; i < r->count && w->noted_channel; i++) {
+        if (slice_equal(r->channels[i], slice_from(w->noted_channel)) && strlen(w->notes) + 1 < sizeof(w->notes))
+            w->notes[strlen(w->notes)] = r->is_end ? 'E' : 'P';
+    }
+    if (refused(w, REFUSE_INTEREST, r))
+        return;
+    if (w->stand.epoch && !r->is_end) {
+        read_new(w, r)->interest_done = r->done;
+        r->done = on_interest;
+    }
+    store_interest_put(w->inner, r);
 }
 
 static void wall_ack_put(struct store *s, struct store_ack_put *r)
@@ -441,10 +688,50 @@ static void wall_ack_read(struct store *s, struct store_ack_read *r)
         store_ack_read(store_of(s)->inner, r);
 }
 
+/** Carried out, but the answer is lost with the connection. */
+static void on_likes_lost(struct store_likes_add *r base_unused, int result base_unused)
+{
+}
+
+static void wall_likes_add(struct store *s, struct store_likes_add *r)
+{
+    static struct store_likes_add lost;
+    static struct store_likes items[STORE_LIKES_MAX];
+    struct world_store *w = store_of(s);
+
+    w->likes_adds++;
+    if (w->is_away || !w->loses_likes) {
+        if (!refused(w, REFUSE_LIKES, r))
+            store_likes_add(w->inner, r);
+        return;
+    }
+    w->loses_likes = false;
+    memcpy(items, r->items, r->count * sizeof(*items));
+    lost = (struct store_likes_add){
+        .items = items, .count = r->count, .tell_interval_ms = r->tell_interval_ms, .done = on_likes_lost};
+    store_likes_add(w->inner, &lost);
+    w->is_away = true;
+    (void)refused(w, REFUSE_LIKES, r);
+    w->is_away = false;
+}
+
+static void wall_watch_add(struct store *s, struct store_watch_add *r)
+{
+    if (!refused(store_of(s), REFUSE_WATCH, r))
+        store_watch_add(store_of(s)->inner, r);
+}
+
+static void wall_watch_read(struct store *s, struct store_watch_read *r)
+{
+    if (!refused(store_of(s), REFUSE_WATCH_READ, r))
+        store_watch_read(store_of(s)->inner, r);
+}
+
 static void wall_store_status(struct store *s, struct store_status *ret_status)
 {
     store_status(store_of(s)->inner, ret_status);
     ret_status->is_up = ret_status->is_up && !store_of(s)->is_away;
+    ret_status->life += store_of(s)->life;
 }
 
 static void wall_store_stop(struct store *s)
@@ -481,12 +768,16 @@ static const struct store_ops wall_store_ops = {
     .user_read = wall_user_read,
     .room_put = wall_room_put,
     .room_read = wall_room_read,
+    .rooms_read = wall_rooms_read,
     .append = wall_append,
     .log_read = wall_log_read,
     .sweep = wall_sweep,
     .interest_put = wall_interest_put,
     .ack_put = wall_ack_put,
     .ack_read = wall_ack_read,
+    .likes_add = wall_likes_add,
+    .watch_add = wall_watch_add,
+    .watch_read = wall_watch_read,
     .status = wall_store_status,
     .stop = wall_store_stop,
     .free = wall_store_free,
@@ -501,6 +792,15 @@ void world_release_seen(struct world *w, bool is_seen)
     for (size_t i = 0; i < r->count; i++)
         r->seen[i] = is_seen;
     r->done(r, 0);
+}
+
+void world_release_lease(struct world *w)
+{
+    struct store_lease_put *r = base_take(w->store.held_lease);
+
+    w->store.holds_lease = false;
+    assert_non_null(r);
+    store_lease_put(w->store.inner, r);
 }
 
 void world_release_reads(struct world *w)
@@ -519,6 +819,12 @@ void world_store_set_away(struct world *w, bool is_away)
     w->store.is_away = is_away;
     store_status(&w->store.base, &status);
     w->store.base.callbacks.on_state(w->store.base.callbacks.userdata, &status);
+}
+
+void world_store_set_away_for_long(struct world *w)
+{
+    world_store_set_away(w, true);
+    world_pass(w, 2700);
 }
 
 /* ---- the world ---- */
@@ -540,8 +846,11 @@ void world_init(struct world *w)
                             .dedup_window_ms = 600000,
                             .dedup_local = 20000,
                             .online_interval_ms = 20,
+                            .likes_interval_ms = 20,
+                            .watch_interval_ms = 50,
+                            .watch_gap_ms = 40000,
+                            .likes_per_op = 1000,
                             .online_names = 20,
-                            .roster_names = 200,
                             .rooms_per_session = 10,
                             .channels = 1000,
                             .sessions = 1000,
@@ -560,15 +869,21 @@ void world_open(struct world *w)
 
     base_cleanup(buffer_deinit)
     struct buffer errors = {0};
+    base_cleanup(buffer_deinit)
+    struct buffer text = {0};
 
     assert_int_equal(config_new(&w->sections), 0);
     assert_int_equal(config_add_family(w->sections, HUB_CHANNEL_FAMILY, hub_channel_options, hub_channel_option_count,
                                        sizeof(struct hub_channel_config)),
                      0);
-    if (!w->is_sequenced)
+    if (!w->is_sequenced && !w->section)
         assert_int_equal(
             config_load_text(w->sections, SLICE_LITERAL("[channel.every]\nmatch=*\nsequenced=no\n"), "test", &errors),
             0);
+    if (w->section) {
+        buffer_printf(&text, "[channel.every]\nmatch=*\n%s\n", w->section);
+        assert_int_equal(config_load_text(w->sections, buffer_slice(&text), "test", &errors), 0);
+    }
     assert_int_equal(config_finish(w->sections, &errors), 0);
     w->config.sections = w->sections;
     assert_int_equal(loop_new("hub", &w->hub_loop), 0);
@@ -645,7 +960,7 @@ void world_settle(struct world *w)
 
 uint64_t world_deadline(void)
 {
-    return clock_monotonic_ms() + 5000;
+    return clock_monotonic_ms() + 60000;
 }
 
 bool world_is_over(uint64_t deadline_ms)
@@ -775,17 +1090,18 @@ static void on_sent(struct hub_session *s, struct slice tag, int result, struct 
     copy_text(c->last_id, sizeof(c->last_id), message_id);
 }
 
-static void on_online(struct hub_session *s, struct slice tag, int result, uint64_t count, const struct slice *users,
-                      size_t user_count, struct slice next)
+static void on_online(struct hub_session *s, struct slice tag, int result, const struct hub_room_info *info)
 {
     struct client *c = client_of(s);
 
     note_answer(c, tag, result);
-    c->online_count = count;
-    c->user_count = user_count;
-    for (size_t i = 0; i < user_count && i < BASE_ARRAY_SIZE(c->users); i++)
-        copy_text(c->users[i], sizeof(c->users[i]), users[i]);
-    copy_text(c->next, sizeof(c->next), next);
+    if (!info)
+        return;
+    c->online_count = info->users;
+    c->user_count = info->name_count;
+    for (size_t i = 0; i < info->name_count && i < BASE_ARRAY_SIZE(c->users); i++)
+        copy_text(c->users[i], sizeof(c->users[i]), info->names[i]);
+    copy_text(c->next, sizeof(c->next), info->next);
 }
 
 const struct hub_sink_ops client_sink = {on_open, on_message, on_reset, on_joined, on_sent, on_online};

@@ -23,12 +23,33 @@
 #define WORLD_PORTS 2
 #define WORLD_NODE "10.0.0.1:8091"
 
+/** A body that the hub has put into one of the cluster's queues. */
+struct world_deposit {
+    enum bus_shelf shelf;
+    char body[1024], reason[128], message_id[64];
+    size_t size;
+    struct bus_deposit *waiting; /* NULL: confirmed */
+};
+
 struct world_bus {
     struct bus base;
     struct bus *inner;
+    bool is_starting;      /* says nothing of itself before world_bus_ready() */
     int publish_result;    /* what bus_publish() says; 0: the inner bus decides */
+    bool is_deaf;          /* what the inner bus brings goes nowhere */
     size_t deliveries_out; /* injected and not given back */
+    size_t published;      /* taken; the first of them are kept: */
+    struct world_published {
+        enum bus_route route;
+        char channel[160], data[256];
+        char nodes[300]; /* with a space behind each */
+    } kept[32];
     size_t done_count;
+    struct world_deposit deposits[256];
+    size_t deposit_count;
+    bool is_ingress_wanted, are_deliveries_void;
+    size_t round;        /* counts how often the ingress was given up */
+    size_t acknowledged; /* of the ingress: given back while not void */
 };
 
 struct world_store {
@@ -38,23 +59,44 @@ struct world_store {
     bool holds_seen; /* seen requests wait for world_release_seen() */
     struct store_seen *held[64];
     size_t held_count;
-    size_t room_puts, session_puts, seen_requests, seen_ids, log_reads;
+    size_t room_puts, seen_requests, seen_ids, log_reads;
+    size_t session_puts, session_items, session_answers; /* requests; statements in them; those that were taken */
+    const char *refused_user;                            /* whose statements are not */
+    size_t interest_ends, interest_end_items;            /* requests; channels in them */
+    const char *noted_channel;                           /* whose interest is written down: */
+    char notes[16];                                      /* P for stated, E for ended */
+    size_t likes_adds;
+    bool loses_likes;   /* the next likes_add is carried out, and answered as if it was not */
     size_t others_told; /* reads of the nodes whose answer had the second one */
     bool holds_reads;   /* log reads wait for world_release_reads() */
     struct store_log_read *held_reads[64];
     size_t held_read_count;
-    bool is_taken;        /* another incarnation holds the lease */
-    bool is_other_alive;  /* there is a second node, with */
-    uint64_t other_users; /* so many users in every room, of whom some have names */
-    struct slice other_names[4];
-    size_t other_name_count;
+    struct store_position stand; /* epoch 0, or where the channel `stands` is said to stand when interest is stated */
+    const char *stands;
+    bool has_rest;
+    uint64_t life;         /* of its status */
+    bool is_taken;         /* another incarnation holds the lease, */
+    bool is_taken_by_dead; /* or one does that a node with the queue may take it from */
+    bool holds_lease;      /* the next statement of the lease waits for world_release_lease() */
+    struct store_lease_put *held_lease;
+    bool says_cut; /* the last lease that was put */
+    size_t lease_puts;
+    size_t other_sessions; /* of every user, on a second node */
+    bool is_other_cut;
+    bool is_other_alive;        /* there is a second node, with */
+    uint64_t other_users;       /* so many users in every room */
+    bool forgets_room;          /* the next statement of a room does not fit to what is there */
+    struct slice interested[8]; /* nodes that state interest in every channel, beside this one */
+    size_t interested_count;
     struct list refusals, reads;
     struct loop_timer refuse;
+    uint64_t refuse_delay_ms;
 };
 
 struct world {
     struct hub_config config;
-    bool is_sequenced; /* else a section takes the positions from all channels */
+    bool is_sequenced;   /* else a section takes the positions from all channels */
+    const char *section; /* of all channels, instead; NULL: none */
     struct config *sections;
     struct loop *hub_loop;
     struct loop *loops[WORLD_PORTS];
@@ -128,11 +170,23 @@ void world_deliver(struct world *w, const char *content_type, const void *body, 
 /** A body of ours with messages of the channel; ids and data in pairs, ended by NULL; an id "" is one that is not
  * stable: kind signal then. */
 void world_deliver_messages(struct world *w, const char *channel, ...);
+/** A body arrives by the ingress queue; it and @message_id (may be NULL) stay where they are. */
+void world_ingress(struct world *w, const char *message_id, const char *body);
+/** The broker has all that was deposited. */
+void world_confirm_deposits(struct world *w);
 /** Answers the oldest held seen request. */
 void world_release_seen(struct world *w, bool is_seen);
+/** Lets the statement of the lease go that was held. */
+void world_release_lease(struct world *w);
+/** The bus that was starting is ready. */
+void world_bus_ready(struct world *w);
 /** Lets the log reads go that were held. */
 void world_release_reads(struct world *w);
+/** How many of the publications that are kept have this data; the last one in *ret_last. */
+size_t world_published(const struct world *w, const char *data, const struct world_published **ret_last);
 void world_store_set_away(struct world *w, bool is_away);
+/** It has been away for so long that nobody waits for it any more. */
+void world_store_set_away_for_long(struct world *w);
 
 extern const struct hub_sink_ops client_sink;
 /** Opens a session and waits for on_open. @room may be NULL. */

@@ -285,7 +285,7 @@ static void test_canary(void **state base_unused)
     w.bus.publish_result = BUS_E_UNAVAILABLE;
     world_pass(&w, 700);
     hub_status_read(w.hub, &status);
-    assert_true(status.canary_age_ms >= 100 && status.canary_age_ms < 5000);
+    assert_true(status.canary_age_ms >= 100 && status.canary_age_ms < 60000);
     world_close(&w);
 }
 

@@ -2,12 +2,18 @@
 
 #include <stdio.h>
 
-static void open_world(struct world *w, int64_t interval_ms)
+static void open_world_with(struct world *w, int64_t interval_ms, bool is_sequenced)
 {
     world_init(w);
+    w->is_sequenced = is_sequenced;
     w->config.online_interval_ms = interval_ms;
     w->config.lease_ms = 1500;
     world_open(w);
+}
+
+static void open_world(struct world *w, int64_t interval_ms)
+{
+    open_world_with(w, interval_ms, false);
 }
 
 static void wait_online(struct client *c, const char *expected)
@@ -53,7 +59,7 @@ static void test_came_and_went(void **state base_unused)
     struct client a, b, c;
     struct world w;
 
-    open_world(&w, 300);
+    open_world(&w, 2000); /* two joins that shall be told together are, also by a busy machine */
     client_open(&a, &w, 0, "a", "42");
     wait_online(&a, "{\"count\":1,\"joined\":[\"a\"],\"left\":[],\"more\":0}");
     client_open(&b, &w, 1, "b", "42");
@@ -78,7 +84,7 @@ static void test_names_are_bounded(void **state base_unused)
     char user[16];
 
     world_init(&w);
-    w.config.online_interval_ms = 300;
+    w.config.online_interval_ms = 2000;
     w.config.online_names = 3;
     world_open(&w);
     client_open(&a, &w, 0, "a", "42");
@@ -126,18 +132,19 @@ static void test_store_away(void **state base_unused)
     wait_online(&a, "{\"count\":1,\"joined\":[\"a\"],\"left\":[],\"more\":0}");
     w.store.is_other_alive = true;
     w.store.other_users = 40;
-    world_store_set_away(&w, true);
+    world_store_set_away_for_long(&w);
     client_open(&b, &w, 1, "b", "42");
     world_pass(&w, 200);
     assert_int_equal(a.message_count, 1); /* this node's own number would be wrong */
+    assert_int_equal(world_metric(&w, "warren_hub_waiting{what=\"rooms\"}"), 1);
     assert_int_equal(hub_session_online(&a.session, SLICE_LITERAL("42"), 0, SLICE_NONE, SLICE_LITERAL("o")), 0);
     world_settle(&w);
     assert_int_equal(a.last_result, HUB_E_UNAVAILABLE);
-    puts = w.store.session_puts;
+    puts = w.store.session_items;
     world_store_set_away(&w, false);
     wait_online(&a, "{\"count\":42,\"joined\":[\"b\"],\"left\":[],\"more\":0}");
     world_settle(&w);
-    assert_true(w.store.session_puts >= puts + 2); /* both sessions are stated again */
+    assert_true(w.store.session_items >= puts + 2); /* both sessions are stated again */
     client_close(&a);
     client_close(&b);
     world_until(&w, world_metric(&w, "warren_hub_channels") == 0);
@@ -158,6 +165,82 @@ static void test_a_refused_statement_is_repeated(void **state base_unused)
     w.store.is_away = false;
     wait_online(&a, "{\"count\":1,\"joined\":[\"a\"],\"left\":[],\"more\":0}");
     client_close(&a);
+    world_close(&w);
+}
+
+/** The store comes back: all are stated again, in as few requests as they fit in. */
+static void test_sessions_travel_together(void **state base_unused)
+{
+    enum { COUNT = STORE_SESSIONS_PUT_MAX + 44 };
+    static struct client clients[COUNT];
+    static char users[COUNT][8];
+    struct world w;
+    size_t puts, items;
+
+    open_world_with(&w, 30, true);
+    for (size_t i = 0; i < COUNT; i++) {
+        (void)snprintf(users[i], sizeof(users[i]), "%zu", i);
+        client_open_begin(&clients[i], &w, i % WORLD_PORTS, users[i], NULL);
+    }
+    world_until(&w, w.store.session_answers == COUNT);
+    assert_true(w.store.session_puts < COUNT / 2);
+    world_store_set_away(&w, true);
+    puts = w.store.session_puts;
+    items = w.store.session_items;
+    world_store_set_away(&w, false);
+    world_until(&w, w.store.session_answers == 2 * COUNT);
+    assert_int_equal(w.store.session_puts - puts, 2);
+    assert_int_equal(w.store.session_items - items, COUNT);
+    for (size_t i = 0; i < COUNT; i++)
+        client_close(&clients[i]);
+    world_until(&w, w.store.session_answers == 3 * COUNT);
+    world_until(&w, w.store.interest_end_items == COUNT); /* nobody listens to their inboxes */
+    assert_true(w.store.interest_ends < COUNT / 2);
+    world_close(&w);
+}
+
+/** The end of interest waits for company, but not until the channel is listened to again. */
+static void test_interest_ends_before_it_begins_again(void **state base_unused)
+{
+    struct client a;
+    struct world w;
+
+    open_world_with(&w, 30, true);
+    w.store.noted_channel = "room:42";
+    client_open(&a, &w, 0, "a", "42");
+    assert_string_equal(w.store.notes, "P");
+    assert_int_equal(hub_session_leave(&a.session, SLICE_LITERAL("42")), 0);
+    assert_int_equal(client_join(&a, "42", "again"), 0);
+    world_until(&w, strlen(w.store.notes) == 3);
+    assert_string_equal(w.store.notes, "PEP");
+    client_close(&a);
+    world_until(&w, strlen(w.store.notes) == 4);
+    assert_string_equal(w.store.notes, "PEPE");
+    world_close(&w);
+}
+
+/** What the store refuses of a batch is told again with the next renewal of the lease, and holds nobody up. */
+static void test_a_refused_session_is_repeated(void **state base_unused)
+{
+    struct client a, b, c;
+    struct world w;
+
+    open_world(&w, 30);
+    w.store.refused_user = "a";
+    client_open(&a, &w, 0, "a", NULL);
+    client_open(&b, &w, 1, "b", NULL);
+    world_until(&w, w.store.session_items >= 4); /* a, b, and a again twice */
+    assert_int_equal(w.store.session_answers, 1);
+    client_open(&c, &w, 1, "c", NULL);
+    world_until(&w, w.store.session_answers == 2);
+    client_close(&a); /* what is told again now is its end */
+    world_until(&w, w.store.session_items >= 7);
+    assert_int_equal(w.store.session_answers, 2);
+    w.store.refused_user = NULL;
+    world_until(&w, w.store.session_answers == 3);
+    client_close(&b);
+    client_close(&c);
+    world_until(&w, w.store.session_answers == 5);
     world_close(&w);
 }
 
@@ -207,6 +290,36 @@ static void test_name_taken(void **state base_unused)
     world_close(&w);
 }
 
+/** What this node said in its last life is gone by once it has the queue, and not a moment before. */
+static void test_name_of_a_former_life(void **state base_unused)
+{
+    struct hub_status status;
+    struct client a;
+    struct world w;
+
+    world_init(&w);
+    w.config.online_interval_ms = 30;
+    w.config.lease_ms = 60000;
+    w.store.is_taken_by_dead = true;
+    w.bus.is_starting = true;
+    world_open(&w);
+    client_open(&a, &w, 0, "a", "42");
+    world_pass(&w, 100);
+    hub_status_read(w.hub, &status);
+    assert_true(status.is_name_taken);
+    assert_int_equal(w.store.room_puts, 0);
+    /* The queue comes while the lease is asked for without it. */
+    w.store.refuse_delay_ms = 50;
+    world_until(&w, w.store.lease_puts > 1);
+    world_bus_ready(&w);
+    wait_online(&a, "{\"count\":1,\"joined\":[\"a\"],\"left\":[],\"more\":0}");
+    hub_status_read(w.hub, &status);
+    assert_false(status.is_name_taken);
+    assert_true(status.is_lease_held);
+    client_close(&a);
+    world_close(&w);
+}
+
 static void test_pages(void **state base_unused)
 {
     static const char *const users[] = {"delta", "alpha", "echo", "bravo", "charlie"};
@@ -218,10 +331,6 @@ static void test_pages(void **state base_unused)
     open_world(&w, 30);
     w.store.is_other_alive = true;
     w.store.other_users = 3;
-    w.store.other_names[0] = SLICE_LITERAL("beta");
-    w.store.other_names[1] = SLICE_LITERAL("alpha"); /* is here as well */
-    w.store.other_names[2] = SLICE_LITERAL("zulu");
-    w.store.other_name_count = 3;
     for (size_t i = 0; i < 5; i++)
         client_open(&c[i], &w, i % 2, users[i], "42");
     do {
@@ -232,14 +341,14 @@ static void test_pages(void **state base_unused)
         assert_int_equal(c[0].online_count, 8);
         assert_true(c[0].user_count <= 3 && c[0].user_count > 0);
         for (size_t i = 0; i < c[0].user_count; i++) {
-            static const char *const sorted[] = {"alpha", "beta", "bravo", "charlie", "delta", "echo", "zulu"};
+            static const char *const sorted[] = {"alpha", "bravo", "charlie", "delta", "echo"};
 
-            assert_true(total < 7);
+            assert_true(total < 5);
             assert_string_equal(c[0].users[i], sorted[total++]);
         }
         after = slice_from(c[0].next);
     } while (c[0].next[0]);
-    assert_int_equal(total, 7);
+    assert_int_equal(total, 5);
     assert_int_equal(hub_session_online(&c[0].session, SLICE_LITERAL("empty"), 0, SLICE_NONE, SLICE_NONE), 0);
     w.store.is_other_alive = false;
     world_settle(&w);
@@ -247,6 +356,93 @@ static void test_pages(void **state base_unused)
     assert_int_equal(c[0].user_count, 0);
     for (size_t i = 0; i < 5; i++)
         client_close(&c[i]);
+    world_close(&w);
+}
+
+/** The store has lost what this node stated, in part or whole: everything is stated again, and told nothing wrong. */
+struct rooms_answer {
+    bool is_there;
+    int result;
+    size_t count;
+    char rooms[4][16], next[24];
+    uint64_t users[4], connections[4];
+};
+
+static void on_rooms(void *userdata, int result, const struct store_room_line *lines, size_t count, struct slice next)
+{
+    struct rooms_answer *a = userdata;
+
+    *a = (struct rooms_answer){.is_there = true, .result = result, .count = count};
+    for (size_t i = 0; i < count && i < BASE_ARRAY_SIZE(a->rooms); i++) {
+        (void)snprintf(a->rooms[i], sizeof(a->rooms[i]), "%.*s", SLICE_PRINTF(lines[i].room));
+        a->users[i] = lines[i].users;
+        a->connections[i] = lines[i].connections;
+    }
+    if (slice_is_set(next))
+        (void)snprintf(a->next, sizeof(a->next), "%.*s", SLICE_PRINTF(next));
+}
+
+static struct rooms_answer rooms(struct world *w, const char *after, uint64_t limit)
+{
+    struct rooms_answer a = {0};
+
+    assert_int_equal(hub_port_rooms(w->ports[0], slice_from(after), limit, on_rooms, &a), 0);
+    world_until(w, a.is_there);
+    return a;
+}
+
+/** Which rooms there are, as far as they were stated. */
+static void test_rooms(void **state base_unused)
+{
+    struct client c[4];
+    struct rooms_answer a;
+    struct world w;
+
+    open_world(&w, 30);
+    client_open(&c[0], &w, 0, "ada", "1");
+    client_open(&c[1], &w, 1, "ada", "1");
+    client_open(&c[2], &w, 0, "bob", "2");
+    client_open(&c[3], &w, 0, "bob", NULL);
+    world_until(&w, (a = rooms(&w, NULL, 0)).count == 2 && a.connections[0] + a.connections[1] == 3);
+    assert_string_equal(a.next, "");
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(a.users[i], 1);
+        assert_int_equal(a.connections[i], strcmp(a.rooms[i], "1") == 0 ? 2 : 1);
+    }
+    a = rooms(&w, NULL, 1);
+    assert_int_equal(a.count, 1);
+    assert_true(a.next[0]);
+    a = rooms(&w, a.next, 1);
+    assert_int_equal(a.count, 1);
+    assert_string_equal(a.next, "");
+    world_store_set_away(&w, true);
+    assert_int_equal(rooms(&w, NULL, 0).result, HUB_E_UNAVAILABLE);
+    world_store_set_away(&w, false);
+    for (size_t i = 0; i < 4; i++)
+        client_close(&c[i]);
+    world_until(&w, (a = rooms(&w, NULL, 0)).result == 0 && a.count == 0);
+    world_close(&w);
+}
+
+static void test_behind(void **state base_unused)
+{
+    struct client a, b, c;
+    struct world w;
+
+    open_world(&w, 1500);
+    client_open(&a, &w, 0, "a", "42");
+    client_open(&b, &w, 1, "b", "42");
+    wait_online(&a, "{\"count\":2,\"joined\":[\"a\",\"b\"],\"left\":[],\"more\":0}");
+    w.store.forgets_room = true;
+    client_open(&c, &w, 1, "c", "42");
+    wait_online(&a, "{\"count\":3,\"joined\":[\"c\"],\"left\":[],\"more\":0}");
+    w.store.forgets_room = true;
+    client_close(&b);
+    wait_online(&a, "{\"count\":2,\"joined\":[],\"left\":[\"b\"],\"more\":0}");
+    client_close(&a);
+    w.store.forgets_room = true;
+    client_close(&c);
+    world_until(&w, world_metric(&w, "warren_hub_channels") == 0);
     world_close(&w);
 }
 
@@ -259,7 +455,7 @@ static void test_churn_with_the_store_away(void **state base_unused)
 
     open_world(&w, 30);
     client_open(&a, &w, 0, "a", NULL);
-    world_store_set_away(&w, true);
+    world_store_set_away_for_long(&w);
     for (int i = 0; i < 3000; i++) {
         snprintf(room, sizeof(room), "room-%d", i);
         assert_int_equal(client_join(&a, room, "j"), 0);
@@ -280,7 +476,7 @@ static void test_out_of_memory(void **state base_unused)
     bool was_refused = true;
 
     for (size_t n = 0; was_refused; n++) {
-        struct client a;
+        struct client a, b;
         struct world w;
 
         open_world(&w, 20);
@@ -291,8 +487,10 @@ static void test_out_of_memory(void **state base_unused)
         was_refused = alloc_fail_disarm();
         assert_int_equal(hub_session_leave(&a.session, SLICE_LITERAL("42")), 0);
         assert_int_equal(client_join(&a, "42", "again"), 0);
-        world_until(&w, client_online(&a) != NULL);
+        client_open(&b, &w, 1, "b", "42");
+        world_until(&w, client_online(&a) && strstr(client_online(&a), "{\"count\":2,"));
         client_close(&a);
+        client_close(&b);
         world_until(&w, world_metric(&w, "warren_hub_channels") == 0);
         world_close(&w);
         assert_true(n < 200);
@@ -308,9 +506,15 @@ int main(void)
         cmocka_unit_test(test_other_nodes_count),
         cmocka_unit_test(test_store_away),
         cmocka_unit_test(test_a_refused_statement_is_repeated),
+        cmocka_unit_test(test_sessions_travel_together),
+        cmocka_unit_test(test_a_refused_session_is_repeated),
+        cmocka_unit_test(test_interest_ends_before_it_begins_again),
         cmocka_unit_test(test_bus_busy),
         cmocka_unit_test(test_name_taken),
+        cmocka_unit_test(test_name_of_a_former_life),
         cmocka_unit_test(test_pages),
+        cmocka_unit_test(test_rooms),
+        cmocka_unit_test(test_behind),
         cmocka_unit_test(test_churn_with_the_store_away),
         cmocka_unit_test(test_out_of_memory),
     };

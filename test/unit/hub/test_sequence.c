@@ -225,6 +225,7 @@ static void test_a_full_bus_is_tried_again(void **state base_unused)
 
     open_world(&w);
     client_open(&a, &w, 0, "a", "42");
+    w.store.interested[w.store.interested_count++] = SLICE_LITERAL("10.0.0.2:8091"); /* or nothing would be published */
     w.bus.publish_result = BUS_E_BUSY;
     assert_int_equal(client_send(&a, "42", "one", NULL), 0);
     world_settle(&w);
@@ -245,7 +246,7 @@ static void test_store_away(void **state base_unused)
 
     open_world(&w);
     client_open(&a, &w, 0, "a", "42");
-    world_store_set_away(&w, true);
+    world_store_set_away_for_long(&w);
     assert_int_equal(client_send(&a, "42", "refused", NULL), 0);
     world_settle(&w);
     assert_int_equal(a.last_result, HUB_E_UNAVAILABLE);
@@ -266,14 +267,67 @@ static void test_store_away(void **state base_unused)
     world_close(&w);
 }
 
+/** A store that is lost for a moment costs those who come meanwhile the moment, and nothing that they missed. */
+static void test_store_lost_for_a_moment(void **state base_unused)
+{
+    struct client a, b, c, d;
+    struct store_position first, last;
+    struct world w;
+
+    open_world(&w);
+    first = remote_append(&w, "missed by all");
+    (void)remote_append(&w, "one");
+    last = remote_append(&w, "two");
+    client_open(&a, &w, 0, "a", NULL);
+    client_open(&b, &w, 1, "b", NULL);
+    w.store.is_away = true; /* requests under way hear it first: of interest, */
+    assert_int_equal(client_join_since(&a, "42", first.epoch, first.offset), 0);
+    world_settle(&w);
+    world_store_set_away(&w, true);
+    client_open_begin(&c, &w, 0, "c", NULL); /* and who comes now */
+    world_settle(&w);
+    assert_int_equal(a.joined.offset, 0);
+    assert_false(c.is_open);
+    world_store_set_away(&w, false);
+    world_settle(&w);
+    assert_true(a.joined.recovered && a.joined.offset == last.offset);
+    assert_message(&a, 0, "one", first.epoch, first.offset + 1);
+    assert_message(&a, 1, "two", last.epoch, last.offset);
+    assert_true(c.is_open);
+    /* of the log; the node's ring reaches back to where it began to listen */
+    w.store.is_away = true;
+    assert_int_equal(client_join_since(&b, "42", first.epoch, 0), 0);
+    world_settle(&w);
+    world_store_set_away(&w, true);
+    assert_int_equal(b.joined.offset, 0);
+    world_store_set_away(&w, false);
+    world_settle(&w);
+    assert_true(b.joined.recovered && b.joined.offset == last.offset);
+    assert_message(&b, 0, "missed by all", first.epoch, first.offset);
+    assert_int_equal(b.message_count, 3);
+    /* and with it away for long they go on without. */
+    w.store.is_away = true;
+    client_open_begin(&d, &w, 0, "d", "7");
+    world_settle(&w);
+    world_store_set_away(&w, true);
+    world_until(&w, d.is_open);
+    assert_int_equal(room_of(&d)->epoch, 0);
+    client_close(&a);
+    client_close(&b);
+    client_close(&c);
+    client_close(&d);
+    world_close(&w);
+}
+
 static void test_a_refused_position_is_asked_for_again(void **state base_unused)
 {
     struct client a;
     struct world w;
 
     open_world(&w);
-    w.store.is_away = true; /* for a moment, and nobody is told */
-    client_open(&a, &w, 0, "a", "42");
+    w.store.is_away = true; /* and nobody is told */
+    client_open_begin(&a, &w, 0, "a", "42");
+    world_until(&w, a.is_open);
     w.store.is_away = false;
     assert_int_equal(room_of(&a)->epoch, 0);
     assert_int_equal(client_send(&a, "42", "one", NULL), 0);
@@ -781,6 +835,7 @@ int main(void)
         cmocka_unit_test(test_ok_without_the_broker),
         cmocka_unit_test(test_a_full_bus_is_tried_again),
         cmocka_unit_test(test_store_away),
+        cmocka_unit_test(test_store_lost_for_a_moment),
         cmocka_unit_test(test_a_refused_position_is_asked_for_again),
         cmocka_unit_test(test_who_joins_and_sends_hears_it),
         cmocka_unit_test(test_a_straggler_is_waited_for),

@@ -5,12 +5,17 @@
 /** The same tests with the ports on loops of their own, and all on the hub's. */
 static bool is_one_loop;
 
-static void open_world(struct world *w)
+static void open_world_with(struct world *w, int64_t online_interval_ms)
 {
     world_init(w);
     w->is_one_loop = is_one_loop;
-    w->config.online_interval_ms = 600000; /* no online events between the messages */
+    w->config.online_interval_ms = online_interval_ms;
     world_open(w);
+}
+
+static void open_world(struct world *w)
+{
+    open_world_with(w, 600000); /* no online events between the messages */
 }
 
 static uint64_t channels_of(struct world *w)
@@ -262,7 +267,7 @@ static void test_close_with_open_requests(void **state base_unused)
     assert_int_equal(client_join(&a, "42", "j"), 0);
     assert_int_equal(client_send(&a, "42", "x", NULL), 0);
     assert_int_equal(hub_session_whisper(&a.session, SLICE_LITERAL("a"), &send, SLICE_NONE), 0);
-    assert_int_equal(hub_session_online(&a.session, SLICE_LITERAL("42"), 0, SLICE_NONE, SLICE_NONE), 0);
+    assert_int_equal(hub_session_online(&a.session, SLICE_LITERAL("44"), 0, SLICE_NONE, SLICE_NONE), 0);
     assert_int_equal(a.session.open_requests, 4);
     client_close(&a); /* any call to the sink from here on fails in client_of() */
     memset(&a.session, 0x5a, sizeof(a.session));
@@ -459,7 +464,7 @@ static void test_status_nodes_user(void **state base_unused)
     assert_false(status.is_name_taken);
     assert_int_equal(status.bus.state, BUS_STATE_READY);
     assert_true(status.store.is_up);
-    assert_true(status.canary_age_ms < 5000);
+    assert_true(status.canary_age_ms < 60000);
     assert_int_equal(status.sessions, 1);
     assert_int_equal(status.channels, 2);
     assert_int_equal(status.rooms, 1);
@@ -497,7 +502,7 @@ static void test_out_of_memory(void **state base_unused)
         struct world w;
         bool is_there;
 
-        open_world(&w);
+        open_world_with(&w, 20);
         client_open(&b, &w, 1, "b", "42");
         alloc_fail_after(n);
         a.world = &w;
@@ -518,7 +523,7 @@ static void test_out_of_memory(void **state base_unused)
         if (is_there)
             client_close(&a);
         client_close(&b);
-        assert_int_equal(channels_of(&w), 0);
+        world_until(&w, channels_of(&w) == 0); /* asking who is there made the store hear of the room */
         world_close(&w);
         assert_true(n < 2000);
     }

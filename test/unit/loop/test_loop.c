@@ -93,9 +93,9 @@ struct watched {
     unsigned reads, writes;
 };
 
-static void watched_on_io(void *userdata, unsigned events)
+static void watched_on_io(struct loop_io *io, unsigned events)
 {
-    struct watched *w = userdata;
+    struct watched *w = container_of(io, struct watched, io);
     char byte;
 
     if (events & LOOP_IO_WRITE) {
@@ -120,7 +120,7 @@ static void test_descriptors(void **state base_unused)
 
     assert_int_equal(loop_new("io", &w.loop), 0);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, w.fds), 0);
-    loop_io_init(&w.io, w.loop, w.fds[0], watched_on_io, &w);
+    loop_io_init(&w.io, w.loop, w.fds[0], watched_on_io);
     assert_int_equal(loop_io_want(&w.io, LOOP_IO_READ | LOOP_IO_WRITE), 0);
     assert_int_equal(loop_io_want(&w.io, LOOP_IO_READ | LOOP_IO_WRITE), 0);
     loop_run(w.loop);
@@ -135,24 +135,30 @@ static void test_descriptors(void **state base_unused)
     close(w.fds[1]);
 }
 
+struct rival;
+struct rival_io {
+    struct loop_io io;
+    struct rival *rival;
+};
+
 struct rival {
     struct loop *loop;
-    struct loop_io *io;
+    struct rival_io *io;
     int fds[2];
     struct rival *other;
     unsigned *calls;
 };
 
 /** The first to be called takes the other one out, though it stands ready in the same batch. */
-static void rival_on_io(void *userdata, unsigned events base_unused)
+static void rival_on_io(struct loop_io *io, unsigned events base_unused)
 {
-    struct rival *r = userdata;
+    struct rival *r = container_of(io, struct rival_io, io)->rival;
 
     (*r->calls)++;
-    loop_io_deinit(r->other->io);
+    loop_io_deinit(&r->other->io->io);
     free(r->other->io);
     r->other->io = NULL;
-    assert_int_equal(loop_io_want(r->io, 0), 0);
+    assert_int_equal(loop_io_want(io, 0), 0);
     loop_stop(r->loop);
 }
 
@@ -165,11 +171,12 @@ static void test_taken_out_of_its_batch(void **state base_unused)
     assert_int_equal(loop_new("rivals", &l), 0);
     for (size_t i = 0; i < 2; i++) {
         rivals[i] =
-            (struct rival){.loop = l, .io = malloc(sizeof(struct loop_io)), .other = &rivals[1 - i], .calls = &calls};
+            (struct rival){.loop = l, .io = malloc(sizeof(struct rival_io)), .other = &rivals[1 - i], .calls = &calls};
         assert_non_null(rivals[i].io);
         assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, rivals[i].fds), 0);
-        loop_io_init(rivals[i].io, l, rivals[i].fds[0], rival_on_io, &rivals[i]);
-        assert_int_equal(loop_io_want(rivals[i].io, LOOP_IO_READ), 0);
+        rivals[i].io->rival = &rivals[i];
+        loop_io_init(&rivals[i].io->io, l, rivals[i].fds[0], rival_on_io);
+        assert_int_equal(loop_io_want(&rivals[i].io->io, LOOP_IO_READ), 0);
         assert_int_equal(write(rivals[i].fds[1], "x", 1), 1);
     }
     loop_run(l);
@@ -189,11 +196,68 @@ static void test_a_descriptor_that_cannot_be_watched(void **state base_unused)
 
     assert_non_null(file);
     assert_int_equal(loop_new("refused", &w.loop), 0);
-    loop_io_init(&w.io, w.loop, fileno(file), watched_on_io, &w);
+    loop_io_init(&w.io, w.loop, fileno(file), watched_on_io);
     assert_int_equal(loop_io_want(&w.io, LOOP_IO_READ), -EPERM); /* epoll(7) takes no plain files */
     loop_io_deinit(&w.io);
     loop_free(w.loop);
     fclose(file);
+}
+
+#define ALWAYS_READY_MAX 1000
+
+struct always_ready {
+    struct loop *loop;
+    struct loop_io io;
+    struct loop_deferred next, end;
+    unsigned met, turns;
+};
+
+static void on_always_ready(struct loop_io *io, unsigned events base_unused)
+{
+    struct always_ready *a = container_of(io, struct always_ready, io);
+
+    if (++a->met == ALWAYS_READY_MAX) /* nothing else would end a turn that has no end */
+        (void)loop_io_want(io, 0);
+    loop_defer(a->loop, &a->end);
+}
+
+static void on_always_ready_next(void *userdata)
+{
+    struct always_ready *a = userdata;
+
+    loop_defer_next(a->loop, &a->next);
+}
+
+static void on_always_ready_end(void *userdata)
+{
+    struct always_ready *a = userdata;
+
+    assert_int_equal(a->met, ++a->turns);
+    if (a->turns == 10)
+        loop_stop(a->loop);
+}
+
+/* A turn that does not wait ends all the same, although there is always something ready. */
+static void test_always_ready(void **state base_unused)
+{
+    struct always_ready a = {0};
+    int fds[2];
+
+    assert_int_equal(loop_new("ready", &a.loop), 0);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+    assert_int_equal(write(fds[1], "x", 1), 1); /* which nobody reads */
+    loop_io_init(&a.io, a.loop, fds[0], on_always_ready);
+    assert_int_equal(loop_io_want(&a.io, LOOP_IO_READ), 0);
+    loop_deferred_init(&a.next, on_always_ready_next, &a);
+    loop_deferred_init(&a.end, on_always_ready_end, &a);
+    loop_defer(a.loop, &a.next);
+    loop_run(a.loop);
+    assert_int_equal(a.turns, 10);
+    loop_deferred_cancel(&a.next);
+    loop_io_deinit(&a.io);
+    loop_free(a.loop);
+    close(fds[0]);
+    close(fds[1]);
 }
 
 static void on_signal(void *userdata, int signal_number)
@@ -274,6 +338,7 @@ int main(void)
         cmocka_unit_test(test_descriptors),
         cmocka_unit_test(test_taken_out_of_its_batch),
         cmocka_unit_test(test_a_descriptor_that_cannot_be_watched),
+        cmocka_unit_test(test_always_ready),
         cmocka_unit_test(test_signal),
         cmocka_unit_test(test_thread),
     };

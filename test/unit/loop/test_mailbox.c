@@ -1,10 +1,13 @@
 /** Letters from several threads: none lost, each writer's order kept, few wake-ups. Run it with the thread sanitizer
  * too. */
-#include "loop/loop.h"
+#include "loop/loop_internal.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -182,13 +185,88 @@ static void test_own_posts_wait_a_turn(void **state base_unused)
     loop_free(a.loop);
 }
 
+struct ringer {
+    struct loop_task task;
+    struct ringer *all;
+    size_t index, count;
+    struct loop *loop, *reader;
+    struct letter_box {
+        struct loop_task task;
+        unsigned *received;
+    } letter;
+    int rung_after; /* the reader is rung when this one has posted; -1: not yet */
+};
+
+static bool is_rung(struct loop *l)
+{
+    struct pollfd fd = {.fd = l->wake_fd, .events = POLLIN};
+
+    return poll(&fd, 1, 0) == 1;
+}
+
+static void letter_box_run(struct loop_task *task)
+{
+    (*container_of(task, struct letter_box, task)->received)++;
+}
+
+static void ringer_run(struct loop_task *task)
+{
+    struct ringer *r = container_of(task, struct ringer, task);
+
+    r->letter.task.run = letter_box_run;
+    loop_post(r->reader, &r->letter.task);
+    r->rung_after = is_rung(r->reader);
+    if (r->index + 1 == r->count)
+        loop_stop(r->loop);
+}
+
+/** @count letters of one turn of a loop, to another that sleeps. Return: how many were posted before it was rung. */
+static size_t ring(size_t count)
+{
+    struct ringer *all = calloc(count, sizeof(*all));
+    struct loop *writer, *reader;
+    unsigned received = 0;
+    uint64_t rings;
+    size_t quiet = 0;
+
+    assert_non_null(all);
+    assert_int_equal(loop_new("writer", &writer), 0);
+    assert_int_equal(loop_new("reader", &reader), 0);
+    for (size_t i = 0; i < count; i++) {
+        all[i] = (struct ringer){.task.run = ringer_run,
+                                 .index = i,
+                                 .count = count,
+                                 .loop = writer,
+                                 .reader = reader,
+                                 .letter.received = &received};
+        loop_post(writer, &all[i].task);
+    }
+    loop_run(writer);
+    while (quiet < count && !all[quiet].rung_after)
+        quiet++;
+    assert_true(is_rung(reader));
+    assert_int_equal(read(reader->wake_fd, &rings, sizeof(rings)), sizeof(rings));
+    assert_int_equal(rings, 1);
+    loop_free(reader); /* which takes what is there */
+    assert_int_equal(received, count);
+    loop_free(writer);
+    free(all);
+    return quiet;
+}
+
+/* One ring for all letters of a turn, at its end; but who is written to does not wait for long. */
+static void test_a_turn_rings_once(void **state base_unused)
+{
+    assert_int_equal(ring(5), 5);
+    assert_in_range(ring(100), 1, LOOP_RING_PATIENCE + 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_many_writers),
-        cmocka_unit_test(test_letters_outlive_the_run),
-        cmocka_unit_test(test_a_letter_is_posted_on),
-        cmocka_unit_test(test_own_posts_wait_a_turn),
+        cmocka_unit_test(test_many_writers),          cmocka_unit_test(test_letters_outlive_the_run),
+        cmocka_unit_test(test_a_letter_is_posted_on), cmocka_unit_test(test_own_posts_wait_a_turn),
+        cmocka_unit_test(test_a_turn_rings_once),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -40,8 +40,21 @@ static void slow_on_closed(struct net_stream *s, enum net_end end, int error bas
     p->end = end;
 }
 
+static struct net_frame *slow_gap(struct net_stream *s base_unused, const struct net_place *what)
+{
+    char text[64];
+    struct net_frame *frame;
+
+    snprintf(text, sizeof(text), "(%.*s%d %d-%d)", (int)what->series.size, what->series.data, (int)what->epoch,
+             (int)what->from, (int)what->to);
+    frame = net_frame_new(strlen(text));
+    assert_non_null(frame);
+    memcpy(frame->data, text, strlen(text));
+    return frame;
+}
+
 static const struct net_stream_ops slow_ops = {
-    .on_data = slow_on_data, .on_slow = slow_on_slow, .on_closed = slow_on_closed};
+    .on_data = slow_on_data, .on_slow = slow_on_slow, .gap = slow_gap, .on_closed = slow_on_closed};
 
 static bool slow_is_closed(void *userdata)
 {
@@ -73,6 +86,20 @@ static void put(struct slow_peer *p, enum net_frame_class delivery, uint64_t tag
 {
     struct net_frame *frame = frame_of(delivery, tag, text);
 
+    assert_int_equal(net_stream_send(&p->stream, frame), 0);
+    net_frame_unref(frame);
+}
+
+/** The same of a series; its text is "<series><epoch>:<offset> ". */
+static void put_placed(struct slow_peer *p, enum net_frame_class delivery, uint64_t tag, const char *series,
+                       uint64_t epoch, uint64_t offset)
+{
+    char text[64];
+    struct net_frame *frame;
+
+    snprintf(text, sizeof(text), "%s%d:%d ", series, (int)epoch, (int)offset);
+    frame = frame_of(delivery, tag, text);
+    assert_int_equal(net_frame_set_place(frame, slice_from(series), epoch, offset, offset), 0);
     assert_int_equal(net_stream_send(&p->stream, frame), 0);
     net_frame_unref(frame);
 }
@@ -127,7 +154,7 @@ static void slow_deinit(struct fixture *f, struct slow_peer *p)
     raw_deinit(&p->raw);
 }
 
-static void test_latest_takes_the_place(void **state)
+static void test_latest_goes_behind(void **state)
 {
     struct fixture *f = *state;
     struct slow_peer p = {0};
@@ -150,6 +177,69 @@ static void test_latest_takes_the_place(void **state)
     assert_int_equal(net_loop_counters(f->net)->frames_dropped, 0);
     expect_behind_fillers(f, &p, "m1 t1 m2 s1002 m3 ");
     assert_null(p.stream.backlog);
+    slow_deinit(f, &p);
+}
+
+/** A part of what has arrived. */
+static void read_some(struct slow_peer *p, size_t size)
+{
+    char part[4096];
+    ssize_t got = recv(p->raw.fd, part, size < sizeof(part) ? size : sizeof(part), MSG_DONTWAIT);
+
+    if (got > 0)
+        buffer_append(&p->raw.in, part, (size_t)got);
+}
+
+/**
+ * Messages (m) and signals (of three tags) with one number running through all of them, to a reader who takes a little
+ * now and then: whatever is replaced, what arrives is in the order in which it was sent, with each message and the
+ * last of each tag's signals.
+ */
+static void test_signals_never_overtake(void **state)
+{
+    struct fixture *f = *state;
+    struct slow_peer p = {0};
+    uint64_t random = 1, messages = 0, arrived = 0, last[4] = {0}, heard[4] = {0};
+    char text[400];
+    size_t at = 0;
+    long before = 0;
+
+    stand_still(f, &p, NULL);
+    for (uint64_t number = 1; number <= 5000; number++) {
+        random = random * 6364136223846793005u + 1442695040888963407u;
+        uint64_t tag = (random >> 33) % 6 < 4 ? (random >> 33) % 6 : 0; /* 0: a message */
+        int padding = (int)((random >> 40) % 300);
+
+        snprintf(text, sizeof(text), "%c%llu%*s;", "mabc"[tag], (unsigned long long)number, padding, "");
+        put(&p, tag ? NET_FRAME_LATEST : NET_FRAME_MUST, tag, text);
+        messages += !tag;
+        last[tag] = number;
+        if ((random >> 50) % 4 == 0) {
+            read_some(&p, (random >> 52) % 1500);
+            run_until(f, at_once, NULL);
+        }
+    }
+    assert_true(net_loop_counters(f->net)->frames_replaced > 100);
+    p.raw.want = SIZE_MAX;
+    for (unsigned turns = 0; turns < 10000 && net_queue_count(&p.stream) > 0; turns++) {
+        raw_read(&p.raw);
+        run_until(f, at_once, NULL);
+    }
+    raw_read(&p.raw);
+    buffer_append(&p.raw.in, "", 1);
+    while (p.raw.in.data[at] == 'x')
+        at++;
+    for (const char *frame = p.raw.in.data + at; *frame; frame = strchr(frame, ';') + 1) {
+        long number = strtol(frame + 1, NULL, 10);
+        size_t tag = (size_t)(strchr("mabc", *frame) - "mabc");
+
+        assert_true(number > before);
+        before = number;
+        arrived += !tag;
+        heard[tag] = (uint64_t)number;
+    }
+    assert_int_equal(arrived, messages);
+    assert_memory_equal(heard, last, sizeof(last));
     slow_deinit(f, &p);
 }
 
@@ -204,6 +294,78 @@ static void test_the_oldest_go(void **state)
     put(&p, NET_FRAME_DROP_OLDEST, 0, "r6");
     expect_behind_fillers(f, &p, "m1 m2 r6");
     assert_int_equal(p.told, 0);
+    slow_deinit(f, &p);
+}
+
+static void test_what_was_dropped_is_told(void **state)
+{
+    struct fixture *f = *state;
+    const struct net_queue_limits limits = {.bytes = 20000, .drop_oldest_bytes = 10};
+    struct slow_peer p = {0};
+
+    stand_still(f, &p, &limits);
+    for (uint64_t offset = 1; offset <= 3; offset++) { /* two have room, of both series together */
+        put_placed(&p, NET_FRAME_DROP_OLDEST, 0, "a", 1, offset);
+        put_placed(&p, NET_FRAME_DROP_OLDEST, 0, "b", 1, offset);
+        put(&p, NET_FRAME_MUST, 0, "m ");
+    }
+    put_placed(&p, NET_FRAME_DROP_OLDEST, 0, "a", 2, 1);
+    put_placed(&p, NET_FRAME_DROP_OLDEST, 0, "a", 2, 2);
+    assert_int_equal(net_loop_counters(f->net)->frames_dropped, 6);
+    expect_behind_fillers(f, &p, "(a1 1-3)(b1 1-3)m m m a2:1 a2:2 ");
+    slow_deinit(f, &p);
+}
+
+static void test_what_has_no_room_at_all_is_told(void **state)
+{
+    struct fixture *f = *state;
+    const struct net_queue_limits limits = {.bytes = 20000, .drop_oldest_bytes = 4};
+    struct slow_peer p = {0};
+
+    stand_still(f, &p, &limits);
+    for (uint64_t offset = 1; offset <= 3; offset++)
+        put_placed(&p, NET_FRAME_DROP_OLDEST, 0, "a", 1, offset);
+    put(&p, NET_FRAME_MUST, 0, "m ");
+    put_placed(&p, NET_FRAME_DROP_OLDEST, 0, "a", 1, 4);
+    put_placed(&p, NET_FRAME_DROP_OLDEST, 0, "a", 1, 6);
+    expect_behind_fillers(f, &p, "(a1 1-4)m (a1 6-6)");
+    slow_deinit(f, &p);
+}
+
+static void test_what_was_replaced_is_told(void **state)
+{
+    struct fixture *f = *state;
+    struct slow_peer p = {0};
+
+    stand_still(f, &p, NULL);
+    put_placed(&p, NET_FRAME_LATEST, 7, "a", 1, 1);
+    put_placed(&p, NET_FRAME_LATEST, 8, "a", 1, 2); /* of another type */
+    put(&p, NET_FRAME_MUST, 0, "m ");
+    put_placed(&p, NET_FRAME_LATEST, 7, "a", 1, 3);
+    put_placed(&p, NET_FRAME_LATEST, 7, "a", 1, 4);
+    put_placed(&p, NET_FRAME_LATEST, 7, "a", 1, 5);
+    assert_int_equal(net_queue_count(&p.stream), 6); /* filler, gap, 2, m, gap, 5 */
+    put_placed(&p, NET_FRAME_LATEST, 8, "a", 1, 6);  /* the two gaps become one */
+    put_placed(&p, NET_FRAME_LATEST, 9, "b", 1, 1);
+    put_placed(&p, NET_FRAME_LATEST, 9, "b", 1, 2);
+    assert_int_equal(net_loop_counters(f->net)->frames_replaced, 5);
+    expect_behind_fillers(f, &p, "(a1 1-4)m a1:5 a1:6 (b1 1-1)b1:2 ");
+    slow_deinit(f, &p);
+}
+
+/* However long it goes on, there are no more gaps than frames around them. */
+static void test_gaps_do_not_heap_up(void **state)
+{
+    struct fixture *f = *state;
+    struct slow_peer p = {0};
+    uint64_t random = 1;
+
+    stand_still(f, &p, NULL);
+    for (uint64_t offset = 1; offset <= 5000; offset++) {
+        random = random * 6364136223846793005u + 1442695040888963407u;
+        put_placed(&p, NET_FRAME_LATEST, 1 + (random >> 33) % 4, "a", 1, offset);
+        assert_true(net_queue_count(&p.stream) <= 1 + 4 + 4);
+    }
     slow_deinit(f, &p);
 }
 
@@ -305,16 +467,29 @@ static void test_age(void **state)
 }
 
 /* Of all together too much waits: who has most goes, the other stays. */
+struct budget_case {
+    struct net_budget budget;
+    struct slow_peer small;
+};
+
+/** The budget is told of at the end of turns, and a turn's output may take more than one. */
+static bool is_counted(void *userdata)
+{
+    struct budget_case *c = userdata;
+
+    return atomic_load(&c->budget.queued) == c->small.stream.queued_bytes;
+}
+
 static void test_budget(void **state)
 {
     struct fixture *f = *state;
-    struct net_budget budget = {.limit = 1 << 20, .loops = 1};
-    struct slow_peer worst = {0}, small = {0};
+    struct budget_case c = {.budget = {.limit = 1 << 20, .loops = 1}};
+    struct slow_peer worst = {0};
     char text[1001];
 
     memset(text, 'z', sizeof(text) - 1);
     text[sizeof(text) - 1] = '\0';
-    net_loop_set_budget(f->net, &budget);
+    net_loop_set_budget(f->net, &c.budget);
     stand_still(f, &worst, NULL);
     for (int i = 0; i < 900; i++)
         put(&worst, NET_FRAME_MUST, 0, text);
@@ -324,20 +499,19 @@ static void test_budget(void **state)
     int fds[2];
 
     make_pair(fds, false);
-    small.raw.fd = fds[1];
-    assert_int_equal(net_stream_accept(&small.stream, f->net, fds[0], &options, &slow_ops), 0);
+    c.small.raw.fd = fds[1];
+    assert_int_equal(net_stream_accept(&c.small.stream, f->net, fds[0], &options, &slow_ops), 0);
     run_until(f, at_once, NULL);
     for (int i = 0; i < 500; i++) {
-        put(&small, NET_FRAME_MUST, 0, text);
+        put(&c.small, NET_FRAME_MUST, 0, text);
         run_until(f, at_once, NULL);
     }
     run_until(f, slow_is_closed, &worst);
     assert_int_equal(worst.cause, NET_SLOW_TOTAL);
-    assert_int_equal(small.told, 0);
-    run_until(f, at_once, NULL);
-    assert_int_equal(atomic_load(&budget.queued), small.stream.queued_bytes);
+    assert_int_equal(c.small.told, 0);
+    run_until(f, is_counted, &c);
     raw_deinit(&worst.raw);
-    slow_deinit(f, &small);
+    slow_deinit(f, &c.small);
 }
 
 static int setup(void **state)
@@ -358,9 +532,14 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_latest_takes_the_place, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_latest_goes_behind, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_signals_never_overtake, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_was_begun_stays, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_oldest_go, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_was_dropped_is_told, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_has_no_room_at_all_is_told, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_was_replaced_is_told, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_gaps_do_not_heap_up, setup, teardown),
         cmocka_unit_test_setup_teardown(test_relays_do_not_end_a_reader, setup, teardown),
         cmocka_unit_test_setup_teardown(test_too_much_at_once, setup, teardown),
         cmocka_unit_test_setup_teardown(test_last_word_times_out, setup, teardown),

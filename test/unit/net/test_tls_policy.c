@@ -91,9 +91,11 @@ static void test_two_certificates(void **state)
     for (size_t i = 0; i < BASE_ARRAY_SIZE(cases); i++) {
         for (int version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
             SSL *ssl = begin(t, &p);
+            char algorithms[128]; /* OpenSSL's macro takes the const away */
 
+            (void)snprintf(algorithms, sizeof(algorithms), "%s", cases[i].algorithms);
             assert_int_equal(SSL_set_max_proto_version(ssl, version), 1);
-            assert_int_equal(SSL_set1_sigalgs_list(ssl, cases[i].algorithms), 1);
+            assert_int_equal(SSL_set1_sigalgs_list(ssl, algorithms), 1);
             assert_true(shake(t, &p));
             assert_int_equal(SSL_version(ssl), version);
             assert_int_equal(EVP_PKEY_get_base_id(X509_get0_pubkey(SSL_get0_peer_certificate(ssl))), cases[i].kind);
@@ -103,6 +105,37 @@ static void test_two_certificates(void **state)
     assert_int_equal(net_tls_server_new(&options_twice, &error, &refused), -EINVAL);
     assert_non_null(strstr(error.data, "both have a key of the kind rsaEncryption"));
     buffer_deinit(&error);
+}
+
+/** AES with 128 bits, unless the client asks for ChaCha20 first. */
+static void test_ciphers(void **state)
+{
+    static const struct {
+        int version;
+        const char *offered; /* NULL: what OpenSSL offers */
+        const char *chosen;
+    } cases[] = {
+        {TLS1_2_VERSION, NULL, "ECDHE-ECDSA-AES128-GCM-SHA256"},
+        {TLS1_2_VERSION, "ECDHE+CHACHA20:ECDHE+AESGCM", "ECDHE-ECDSA-CHACHA20-POLY1305"},
+        {TLS1_2_VERSION, "ECDHE+AES256:ECDHE+CHACHA20", "ECDHE-ECDSA-AES256-GCM-SHA384"},
+        {TLS1_3_VERSION, NULL, "TLS_AES_128_GCM_SHA256"},
+        {TLS1_3_VERSION, "TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256", "TLS_CHACHA20_POLY1305_SHA256"},
+    };
+    struct tls_fixture *t = *state;
+    struct pair p;
+
+    for (size_t i = 0; i < BASE_ARRAY_SIZE(cases); i++) {
+        SSL *ssl = begin(t, &p);
+
+        assert_int_equal(SSL_set_max_proto_version(ssl, cases[i].version), 1);
+        if (cases[i].offered && cases[i].version == TLS1_3_VERSION)
+            assert_int_equal(SSL_set_ciphersuites(ssl, cases[i].offered), 1);
+        else if (cases[i].offered)
+            assert_int_equal(SSL_set_cipher_list(ssl, cases[i].offered), 1);
+        assert_true(shake(t, &p));
+        assert_string_equal(SSL_get_cipher_name(ssl), cases[i].chosen);
+        end_pair(t, &p);
+    }
 }
 
 static void test_versions_and_protocols(void **state)
@@ -300,6 +333,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_two_certificates, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_ciphers, setup, teardown),
         cmocka_unit_test_setup_teardown(test_versions_and_protocols, setup, teardown),
         cmocka_unit_test_setup_teardown(test_tickets, setup, teardown),
         cmocka_unit_test_setup_teardown(test_context_replaced_meanwhile, setup, teardown),

@@ -16,7 +16,7 @@ static const struct proto_limits limits = {.data_bytes = 64, .depth = 8, .ops_pe
 static const char *const kinds[] = {
     [PROTO_OP_JOIN] = "join",       [PROTO_OP_LEAVE] = "leave",   [PROTO_OP_SEND] = "send",
     [PROTO_OP_WHISPER] = "whisper", [PROTO_OP_ONLINE] = "online", [PROTO_OP_PING] = "ping",
-    [PROTO_OP_HISTORY] = "history", [PROTO_OP_ACK] = "ack",
+    [PROTO_OP_HISTORY] = "history", [PROTO_OP_ACK] = "ack",       [PROTO_OP_LIKE] = "like",
 };
 
 static void tell(struct buffer *out, const char *name, struct slice value)
@@ -46,6 +46,8 @@ static void tell_op(struct buffer *out, const struct proto_op *op)
     tell(out, "channel", op->channel);
     if (op->kind == PROTO_OP_ACK)
         buffer_printf(out, " at=%" PRIu64 ":%" PRIu64, op->epoch, op->offset);
+    if (op->kind == PROTO_OP_LIKE)
+        buffer_printf(out, " n=%" PRIu64, op->likes);
     buffer_append_char(out, '\n');
 }
 
@@ -123,7 +125,7 @@ static const struct row good[] = {
     {"[{\"op\":\"ping\"},{\"op\":\"leave\",\"room\":\"a\"}]", "ping\nleave room=a\n"},
     {"[{\"op\":\"ping\",\"id\":1},{\"op\":\"x\",\"id\":2},7,{\"op\":\"ping\",\"id\":3}]",
      "ping id=1\n"
-     "unknown_op id=2: op: expected one of join, leave, send, whisper, online, history, ack, ping, got \"x\"\n"
+     "unknown_op id=2: op: expected one of join, leave, send, whisper, online, history, ack, like, ping, got \"x\"\n"
      "bad_request: expected an object at byte 40\n"
      "ping id=3\n"},
     {"[{\"op\":\"ping\"},{\"op\":\"ping\"},{\"op\":\"ping\"},{\"op\":\"ping\"},{\"op\":\"ping\"},{]",
@@ -158,9 +160,9 @@ static const struct row bad[] = {
     {"{\"id\":5}", "bad_request id=5: expected a string as member \"op\"\n"},
     {"{\"id\":5,\"op\":1}", "bad_request id=5: expected a string as member \"op\"\n"},
     {"{\"id\":5,\"op\":\"Ping\"}",
-     "unknown_op id=5: op: expected one of join, leave, send, whisper, online, history, ack, ping, got \"Ping\"\n"},
+     "unknown_op id=5: op: expected one of join, leave, send, whisper, online, history, ack, like, ping, got \"Ping\"\n"},
     {"{\"op\":\"éééééééééééééééééééé\"}",
-     "unknown_op: op: expected one of join, leave, send, whisper, online, history, ack, ping, got \"éééééééééééééééé\"\n"},
+     "unknown_op: op: expected one of join, leave, send, whisper, online, history, ack, like, ping, got \"éééééééééééééééé\"\n"},
     /* ids */
     {"{\"id\":null,\"op\":\"ping\"}", "bad_request: id: expected one number or string of at most 64 bytes\n"},
     {"{\"id\":{},\"op\":\"ping\"}", "bad_request: id: expected one number or string of at most 64 bytes\n"},

@@ -201,11 +201,11 @@ static void test_answers(void **state)
     assert_encoded(&event, "{\"id\":2,\"ok\":{\"message\":\"01JX\"}}");
     event = (struct proto_event){.kind = PROTO_EVENT_OK_ONLINE, .id = S("3")};
     event.online_page.count = 2;
-    assert_encoded(&event, "{\"id\":3,\"ok\":{\"count\":2,\"users\":[]}}");
+    assert_encoded(&event, "{\"id\":3,\"ok\":{\"count\":2,\"connections\":0,\"users\":[]}}");
     event.online_page.users = users;
     event.online_page.user_count = 2;
     event.online_page.next = S("b");
-    assert_encoded(&event, "{\"id\":3,\"ok\":{\"count\":2,\"users\":[\"a\",\"b\"],\"next\":\"b\"}}");
+    assert_encoded(&event, "{\"id\":3,\"ok\":{\"count\":2,\"connections\":0,\"users\":[\"a\",\"b\"],\"next\":\"b\"}}");
 }
 
 static void test_goodbye(void **state)
@@ -217,6 +217,23 @@ static void test_goodbye(void **state)
     event.goodbye.reason = S("draining");
     event.goodbye.retry_after_ms = 1830;
     assert_encoded(&event, "{\"event\":\"goodbye\",\"code\":4100,\"reason\":\"draining\",\"retry_after_ms\":1830}");
+}
+
+static void test_reset_and_gap(void **state)
+{
+    struct proto_event event = {.kind = PROTO_EVENT_RESET};
+
+    (void)state;
+    event.reset.channel = S("room:42");
+    event.reset.position.epoch = 17;
+    event.reset.position.offset = 5;
+    assert_encoded(&event, "{\"event\":\"reset\",\"channel\":\"room:42\",\"epoch\":\"17\",\"offset\":5}");
+    event = (struct proto_event){.kind = PROTO_EVENT_GAP};
+    event.gap.channel = S("room:42");
+    event.gap.epoch = 17;
+    event.gap.from = 3;
+    event.gap.to = 9;
+    assert_encoded(&event, "{\"event\":\"gap\",\"channel\":\"room:42\",\"epoch\":\"17\",\"from\":3,\"to\":9}");
 }
 
 static void test_errors(void **state)
@@ -313,10 +330,10 @@ static void test_position(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_welcome), cmocka_unit_test(test_message),       cmocka_unit_test(test_data),
-        cmocka_unit_test(test_online),  cmocka_unit_test(test_online_forged), cmocka_unit_test(test_answers),
-        cmocka_unit_test(test_goodbye), cmocka_unit_test(test_errors),        cmocka_unit_test(test_full_buffer),
-        cmocka_unit_test(test_find),    cmocka_unit_test(test_position),
+        cmocka_unit_test(test_welcome),     cmocka_unit_test(test_message),       cmocka_unit_test(test_data),
+        cmocka_unit_test(test_online),      cmocka_unit_test(test_online_forged), cmocka_unit_test(test_answers),
+        cmocka_unit_test(test_goodbye),     cmocka_unit_test(test_reset_and_gap), cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_full_buffer), cmocka_unit_test(test_find),          cmocka_unit_test(test_position),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

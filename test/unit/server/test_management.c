@@ -56,7 +56,7 @@ static void test_all_is_well(void **state base_unused)
         "{\"exchange\":\"warren.fanout\",\"routing_key\":\"\",\"queue\":\"" QA "\",\"node\":\"" A
         "\",\"alive\":true,\"consumers\":1,\"ready\":3,\"unacked\":4,\"state\":\"ok\"}",
         "{\"exchange\":\"warren.node\",\"routing_key\":\"" B "\",\"queue\":\"" QB "\"",
-        "{\"exchange\":\"warren.fanout\",\"routing_key\":\"\",\"queue\":\"spy\",\"node\":null,\"alive\":false,"
+        "{\"exchange\":\"warren.fanout\",\"routing_key\":\"\",\"queue\":\"spy\",\"node\":null,\"alive\":null,"
         "\"state\":\"foreign\"}",
         "\"problems\":0}",
         NULL,

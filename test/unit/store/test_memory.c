@@ -23,9 +23,13 @@ struct script {
     struct store_room_put room;
     struct store_user_read user;
     struct store_room_read room_read;
+    struct store_rooms_read rooms_read;
     struct store_nodes_read nodes;
+    struct store_likes_add likes;
+    struct store_watch_add watch;
+    struct store_watch_read watch_read;
     unsigned answers, refusals;
-    size_t sessions, parts, leases, names;
+    size_t sessions, parts, leases, names, watched, rooms;
     bool is_seen;
 };
 
@@ -48,9 +52,9 @@ static void on_lease(struct store_lease_put *r base_unused, int result)
     count(result);
 }
 
-static void on_session(struct store_session_put *r base_unused, int result)
+static void on_session(struct store_session_put *r, int result)
 {
-    count(result);
+    count(result ? result : r->items[0].result);
 }
 
 static void on_room(struct store_room_put *r base_unused, int result)
@@ -65,10 +69,34 @@ static void on_user(struct store_user_read *r base_unused, int result, const str
     count(result);
 }
 
-static void on_room_read(struct store_room_read *r base_unused, int result, const struct store_room_part *at, size_t n)
+static void on_room_read(struct store_room_read *r base_unused, int result, const struct store_room *room)
 {
-    script.parts = n;
-    script.names = n ? at[0].name_count : 0;
+    script.parts = room ? room->part_count : 0;
+    script.names = room ? room->name_count : 0;
+    count(result);
+}
+
+static void on_rooms_read(struct store_rooms_read *r base_unused, int result,
+                          const struct store_room_line *at base_unused, size_t n, struct slice next base_unused)
+{
+    script.rooms = n;
+    count(result);
+}
+
+static void on_likes(struct store_likes_add *r base_unused, int result)
+{
+    count(result);
+}
+
+static void on_watch(struct store_watch_add *r base_unused, int result)
+{
+    count(result);
+}
+
+static void on_watch_read(struct store_watch_read *r base_unused, int result,
+                          const struct store_watched *at base_unused, size_t n, struct slice next base_unused)
+{
+    script.watched = n;
     count(result);
 }
 
@@ -83,18 +111,32 @@ static void on_nodes(struct store_nodes_read *r base_unused, int result, const s
 static void ask_everything(struct store *s)
 {
     static const struct slice ids[] = {SLICE_LITERAL("a"), SLICE_LITERAL("b")};
+    static struct store_session_item session;
+    static struct store_likes likes;
+    static struct store_watch watch;
     static bool seen[2];
 
+    likes = (struct store_likes){.room = ids[0], .count = 1, .sequence = 1, .age_ms = 60000};
+    watch = (struct store_watch){.room = ids[0], .user = ids[1], .from_ago_ms = 1000, .age_ms = 60000};
     script.seen = (struct store_seen){.ids = ids, .count = 2, .seen = seen, .done = on_seen};
     script.lease = (struct store_lease_put){
         .lease = {.node = identity.node, .incarnation = 1, .lease_ms = 60000, .version = "1", .internal = "i"},
         .done = on_lease};
-    script.session = (struct store_session_put){.session = {.user = ids[0], .session = ids[1], .device = ids[0]},
-                                                .done = on_session};
-    script.room =
-        (struct store_room_put){.room = ids[0], .connections = 2, .names = ids, .name_count = 2, .done = on_room};
+    session =
+        (struct store_session_item){.session = {.user = ids[0], .session = ids[1], .device = ids[0]}, .result = -1};
+    script.session = (struct store_session_put){.items = &session, .count = 1, .done = on_session};
+    script.room = (struct store_room_put){.room = ids[0],
+                                          .mode = STORE_ROOM_ROSTER,
+                                          .is_first = true,
+                                          .version = 1,
+                                          .connections = 2,
+                                          .joined = ids,
+                                          .joined_count = 2,
+                                          .done = on_room};
     script.user = (struct store_user_read){.user = ids[0], .done = on_user};
-    script.room_read = (struct store_room_read){.room = ids[0], .with_names = true, .done = on_room_read};
+    script.room_read =
+        (struct store_room_read){.room = ids[0], .mode = STORE_ROOM_ROSTER, .limit = 5, .done = on_room_read};
+    script.rooms_read = (struct store_rooms_read){.limit = 5, .done = on_rooms_read};
     script.nodes = (struct store_nodes_read){.done = on_nodes};
     store_seen(s, &script.seen);
     store_lease_put(s, &script.lease);
@@ -102,6 +144,13 @@ static void ask_everything(struct store *s)
     store_room_put(s, &script.room);
     store_user_read(s, &script.user);
     store_room_read(s, &script.room_read);
+    store_rooms_read(s, &script.rooms_read);
+    script.likes = (struct store_likes_add){.items = &likes, .count = 1, .done = on_likes};
+    script.watch = (struct store_watch_add){.items = &watch, .count = 1, .done = on_watch};
+    script.watch_read = (struct store_watch_read){.room = ids[0], .limit = 10, .done = on_watch_read};
+    store_likes_add(s, &script.likes);
+    store_watch_add(s, &script.watch);
+    store_watch_read(s, &script.watch_read);
     store_nodes_read(s, &script.nodes);
 }
 
@@ -126,12 +175,14 @@ static void test_out_of_memory(void **state base_unused)
         alloc_fail_after(n);
         loop_run(script.loop);
         refused = alloc_fail_disarm();
-        assert_int_equal(script.answers, 7);
+        assert_int_equal(script.answers, 11);
         if (!refused) {
             assert_int_equal(script.refusals, 0);
             assert_int_equal(script.sessions, 1);
             assert_int_equal(script.parts, 1);
             assert_int_equal(script.names, 2);
+            assert_int_equal(script.watched, 1);
+            assert_int_equal(script.rooms, 1);
             assert_int_equal(script.leases, 1);
         } else {
             assert_true(script.refusals > 0);

@@ -207,11 +207,36 @@ static void test_nothing_stays(void **state base_unused)
     assert_in_range(length_of(&s->log_turns), 1, 200);
 }
 
+static struct slice name_of(unsigned user, char text[16])
+{
+    return slice_make(text, (size_t)snprintf(text, 16, "user:%u", user));
+}
+
+/** Of the users that were here those are forgotten that were not seen for longest, once they are too many. */
+static void test_known_users_are_bounded(void **state base_unused)
+{
+    struct memory_store *s = container_of(store, struct memory_store, base);
+    char text[16];
+
+    for (unsigned i = 0; i < MEMORY_KNOWN_MAX; i++)
+        assert_int_equal(memory_know(s, name_of(i, text), 60000), 0);
+    assert_int_equal(memory_know(s, name_of(0, text), 60000), 0); /* seen again */
+    assert_int_equal(s->known_count, MEMORY_KNOWN_MAX);
+    for (unsigned i = 0; i < 2; i++)
+        assert_int_equal(memory_know(s, name_of(MEMORY_KNOWN_MAX + i, text), 60000), 0);
+    assert_int_equal(s->known_count, MEMORY_KNOWN_MAX);
+    assert_int_equal(length_of(&s->known_turns), MEMORY_KNOWN_MAX);
+    for (unsigned i = 0; i < 4; i++)
+        assert_int_equal(memory_is_known(s, name_of(i, text)), i == 0 || i == 3);
+    assert_true(memory_is_known(s, name_of(MEMORY_KNOWN_MAX + 1, text)));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_out_of_memory, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_nothing_stays, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_known_users_are_bounded, set_up, tear_down),
     };
 
     return cmocka_run_group_tests_name("store/memory_log", tests, NULL, NULL);

@@ -162,70 +162,35 @@ static void test_bad_values(void **state base_unused)
     for (size_t i = 0; i < BASE_ARRAY_SIZE(rows); i++) {
         assert_int_equal(redis_lease_parse(slice_from(rows[i]), 0, &arena, &lease), -EBADMSG);
         assert_int_equal(redis_session_parse(SLICE_LITERAL("s"), slice_from(rows[i]), &arena, &session), -EBADMSG);
-        assert_int_equal(redis_room_parse(slice_from(rows[i]), SLICE_NONE, &arena, &part), -EBADMSG);
+        redis_counts_parse(slice_from(rows[i]), &part);
+        assert_true(part.connections == 0 && part.users == 0);
     }
 }
 
 static void test_room(void **state base_unused)
 {
-    static const struct slice names[] = {SLICE_LITERAL("7"), SLICE_LITERAL("a\"\\\xc3\xa9"),
-                                         SLICE_LITERAL("\xf0\x9f\xa6\x8a")};
-    const struct store_room_put put = {.connections = 5, .users = 3, .names = names, .name_count = 3};
+    const struct store_room_put put = {.connections = 5, .users = 3, .version = 8};
     base_cleanup(buffer_deinit)
-    struct buffer json = {0}, counts = {0}, more = {0}, roster = {0};
-    base_cleanup(store_arena_deinit)
-    struct store_arena arena = {0};
+    struct buffer json = {0}, counts = {0};
     struct store_room_part part;
 
     redis_counts_write(&put, &json);
     stamp(STAMP("stated", "1"), &json, &counts);
-    redis_names_write(&put, &more);
-    stamp(STAMP("stated", "1"), &more, &roster);
-    assert_int_equal(redis_room_parse(buffer_slice(&counts), buffer_slice(&roster), &arena, &part), 0);
+    redis_counts_parse(buffer_slice(&counts), &part);
     assert_int_equal(part.connections, 5);
     assert_int_equal(part.users, 3);
-    assert_int_equal(part.name_count, 3);
-    for (size_t i = 0; i < 3; i++)
-        assert_true(slice_equal(part.names[i], names[i]));
-    assert_int_equal(redis_room_parse(buffer_slice(&counts), SLICE_NONE, &arena, &part), 0);
-    assert_int_equal(part.name_count, 0);
-    /* The counts stand when the names cannot be read; what is no name among them is passed over. */
-    assert_int_equal(redis_room_parse(buffer_slice(&counts), SLICE_LITERAL("{\"names\":[\"a\""), &arena, &part), 0);
-    assert_int_equal(part.connections, 5);
-    assert_int_equal(part.name_count, 0);
-    assert_int_equal(
-        redis_room_parse(buffer_slice(&counts), SLICE_LITERAL("{\"names\":[1,\"a\",null]}"), &arena, &part), 0);
-    assert_int_equal(part.name_count, 1);
-}
-
-/** More names than a node may state, or much else, is cut. */
-static void test_room_is_bounded(void **state base_unused)
-{
-    base_cleanup(buffer_deinit)
-    struct buffer roster = {0};
-    base_cleanup(store_arena_deinit)
-    struct store_arena arena = {0};
-    struct store_room_part part;
-
-    buffer_append_text(&roster, "{\"names\":[\"0\"");
-    for (int i = 1; i < 2000; i++)
-        buffer_printf(&roster, ",\"%d\"", i);
-    buffer_append_text(&roster, "]}");
-    assert_int_equal(redis_room_parse(SLICE_LITERAL("{\"node\":\"a\"}"), buffer_slice(&roster), &arena, &part), 0);
-    assert_int_equal(part.name_count, STORE_ROOM_NAMES_MAX);
+    redis_counts_parse(SLICE_LITERAL("{\"connections\":-1,\"users\":\"3\"}"), &part);
+    assert_true(part.connections == 0 && part.users == 0);
 }
 
 static void test_out_of_memory(void **state base_unused)
 {
     const struct slice session = SLICE_LITERAL(STAMP("stated", "1") "\"since\":5,\"device\":\"phone\"}");
     const struct slice lease = SLICE_LITERAL(STAMP("until", "1") "\"version\":\"1\",\"internal\":\"i\"}");
-    const struct slice counts = SLICE_LITERAL(STAMP("stated", "1") "\"connections\":1}");
-    const struct slice roster = SLICE_LITERAL(STAMP("stated", "1") "\"names\":[\"a\",\"b\"]}");
 
     for (size_t n = 0;; n++) {
         struct store_arena arena = {0};
         struct store_session s;
-        struct store_room_part p;
         struct store_lease l;
         int r;
 
@@ -233,12 +198,9 @@ static void test_out_of_memory(void **state base_unused)
         r = redis_session_parse(SLICE_LITERAL("s"), session, &arena, &s);
         if (r == 0)
             r = redis_lease_parse(lease, 0, &arena, &l);
-        if (r == 0)
-            r = redis_room_parse(counts, roster, &arena, &p);
         if (!alloc_fail_disarm()) {
             assert_int_equal(r, 0);
             assert_int_equal(s.since_ms, 5);
-            assert_int_equal(p.name_count, 2);
             store_arena_deinit(&arena);
             break;
         }
@@ -268,11 +230,11 @@ static void test_seen_id(void **state base_unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_incarnation),     cmocka_unit_test(test_node),
-        cmocka_unit_test(test_lease),           cmocka_unit_test(test_lease_of_another_version),
-        cmocka_unit_test(test_bad_values),      cmocka_unit_test(test_room),
-        cmocka_unit_test(test_room_is_bounded), cmocka_unit_test(test_out_of_memory),
-        cmocka_unit_test(test_seen_id),         cmocka_unit_test(test_position),
+        cmocka_unit_test(test_incarnation),   cmocka_unit_test(test_node),
+        cmocka_unit_test(test_lease),         cmocka_unit_test(test_lease_of_another_version),
+        cmocka_unit_test(test_bad_values),    cmocka_unit_test(test_room),
+        cmocka_unit_test(test_out_of_memory), cmocka_unit_test(test_seen_id),
+        cmocka_unit_test(test_position),
     };
 
     return cmocka_run_group_tests_name("store/value", tests, NULL, NULL);

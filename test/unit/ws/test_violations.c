@@ -155,7 +155,13 @@ static void test_fragment_limit(void **state)
                                    "b\x89\x00\x80\x01"
                                    "c\x01\x00\x00\x00\x80\x00"),
                      "ping \ntext abc\ntext \n");
-    transcript_check(&o, SLICE_LITERAL("\x01\x00\x00\x00\x00\x00\x80\x00"), "refused 1009\n");
+    transcript_check(&o, SLICE_LITERAL("\x01\x00\x00\x00\x00\x00\x00\x00"), "refused 1009\n");
+    transcript_check(&o,
+                     SLICE_LITERAL("\x01\x00\x00\x00\x00\x00\x80\x01"
+                                   "a"),
+                     "refused 1009\n");
+    /* one that only ends the message */
+    transcript_check(&o, SLICE_LITERAL("\x01\x00\x00\x00\x00\x00\x80\x00"), "text \n");
 }
 
 /* The edge, over fragments too; a control frame between them does not count. */

@@ -1,0 +1,17 @@
+/* What the Redis backend counts. */
+#include "store/redis/redis_internal.h"
+
+static const uint64_t round_trip_bounds[] = {100,   250,   500,    1000,   2500,    5000, 10000,
+                                             25000, 50000, 100000, 250000, 1000000, 0};
+
+const struct metrics_row redis_metric_rows[REDIS_METRICS] = {
+    [REDIS_METRIC_COMMANDS] = {"warren_redis_commands_total", METRICS_COUNTER, "Commands sent."},
+    [REDIS_METRIC_ERRORS] = {"warren_redis_errors_total", METRICS_COUNTER, "Commands answered with an error."},
+    [REDIS_METRIC_REFUSED] = {"warren_redis_refused_total", METRICS_COUNTER,
+                              "Requests that were not sent or got no answer: the store was away or the queue full."},
+    [REDIS_METRIC_RECONNECTS] = {"warren_redis_reconnects_total", METRICS_COUNTER, "Connections after the first."},
+    [REDIS_METRIC_UP] = {"warren_redis_up", METRICS_GAUGE, "1 while the store is connected."},
+    [REDIS_METRIC_PENDING] = {"warren_redis_pending", METRICS_GAUGE, "Requests without an answer."},
+    [REDIS_METRIC_ROUND_TRIP] = {"warren_redis_round_trip_seconds", METRICS_HISTOGRAM, "From a request to its answer.",
+                                 .bounds = round_trip_bounds, .scale = 1e-6},
+};

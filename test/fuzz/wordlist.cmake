@@ -1,0 +1,1 @@
+warren_fuzz_target(wordlist warren_wordlist warren_base)
