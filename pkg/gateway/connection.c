@@ -1,5 +1,6 @@
 /*
- * Connections: states, frames, ends.
+ * Connections: their states, and what their streams and their loop call. Frames are read in frames.c, ends stand in
+ * connection_end.c.
  *
  *     ARRIVING ─▶ HEAD ─┬─▶ OPENING ─▶ OPEN ─▶ CLOSING ─▶ ENDING ─▶ freed
  *                       ├────────────▶ OPEN (/echo)
@@ -13,8 +14,8 @@
  *
  * A connection is not read from ("held") while its session is being opened, while it has more open requests than
  * allowed, while it owes bytes (pace.c), once its moment in a drain has come (drain.c), and, for /echo, while too much
- * waits to be sent. What the client wrote
- * meanwhile stays in the kernel or with the stream, so pressure ends at the client.
+ * waits to be sent. What the client wrote meanwhile stays in the kernel or with the stream, so pressure ends at the
+ * client.
  */
 #include "gateway/gateway_internal.h"
 
@@ -82,141 +83,6 @@ void gateway_connection_set_state(struct gateway_connection *c, enum gateway_sta
     }
 }
 
-/* ---- ends ---- */
-
-/** Ours to mend, worth knowing of, or the daily coming and going. */
-static enum log_level reason_level(enum gateway_reason reason)
-{
-    unsigned code = gateway_reason_code(reason);
-
-    if (gateway_reason_is_error(reason))
-        return LOG_WARNING;
-    return code == WS_CLOSE_NORMAL || code == WS_CLOSE_ABNORMAL || reason == GATEWAY_REASON_GOING_AWAY ? LOG_DEBUG
-                                                                                                       : LOG_INFO;
-}
-
-const char *gateway_connection_peer(const struct gateway_connection *c, char storage[NET_ADDRESS_TEXT_SIZE])
-{
-    struct net_address peer = {.size = sizeof(c->peer)};
-
-    memcpy(&peer.storage, &c->peer, sizeof(c->peer));
-    return net_address_format(&peer, true, storage);
-}
-
-static void connection_log_end(struct gateway_connection *c, const char *detail)
-{
-    enum gateway_reason reason = c->reason;
-    enum log_level level = reason_level(reason);
-    char address[NET_ADDRESS_TEXT_SIZE];
-    uint64_t suppressed = 0, now_ms = loop_now_ms(c->worker->loop);
-
-    if (!log_is_enabled(level) || (level == LOG_WARNING && !log_limit_pass(&c->worker->end_limit, now_ms, &suppressed)))
-        return;
-    log_event(level, "connection ended",
-              LOG_SLICE("session", c->has_session ? hub_session_id(&c->session) : SLICE_LITERAL("-")),
-              LOG_SLICE("user", c->has_session ? hub_session_user(&c->session) : SLICE_LITERAL("-")),
-              LOG_TEXT("peer", gateway_connection_peer(c, address)), LOG_TEXT("reason", gateway_reason_word(reason)),
-              LOG_TEXT("detail", detail ? detail : gateway_reason_sentence(reason)),
-              LOG_UINT("age_ms", now_ms - c->born_ms), LOG_UINT("suppressed", suppressed));
-}
-
-void gateway_connection_end(struct gateway_connection *c, enum gateway_reason reason, const char *detail)
-{
-    if (c->reason != GATEWAY_REASONS)
-        return;
-    c->reason = (uint8_t)reason;
-    gateway_count(c->worker, GATEWAY_METRIC_ENDED + reason, 1);
-    connection_log_end(c, detail);
-    if (c->has_session)
-        gateway_ends_note_connection(c, detail);
-    gateway_session_close(c);
-}
-
-void gateway_connection_abort(struct gateway_connection *c, enum gateway_reason reason)
-{
-    gateway_connection_end(c, reason, NULL);
-    if (c->state != GATEWAY_STATE_ENDING)
-        gateway_connection_set_state(c, GATEWAY_STATE_ENDING);
-    net_stream_abort(&c->stream);
-}
-
-void gateway_connection_finish(struct gateway_connection *c)
-{
-    if (c->state == GATEWAY_STATE_ENDING)
-        return;
-    gateway_connection_set_state(c, GATEWAY_STATE_ENDING);
-    net_stream_close(&c->stream);
-}
-
-static void connection_send_close(struct gateway_connection *c, unsigned code, struct slice reason)
-{
-    char payload[WS_CONTROL_MAX_BYTES];
-    size_t size = ws_close_payload(code, reason, payload);
-
-    gateway_connection_send(c, WS_OPCODE_CLOSE, slice_make(payload, size));
-}
-
-void gateway_connection_close(struct gateway_connection *c, enum gateway_reason reason)
-{
-    gateway_connection_close_saying(c, reason, SLICE_NONE);
-}
-
-void gateway_connection_close_saying(struct gateway_connection *c, enum gateway_reason reason, struct slice text)
-{
-    gateway_connection_end(c, reason, NULL);
-    if (c->state != GATEWAY_STATE_OPENING && c->state != GATEWAY_STATE_OPEN)
-        return;
-    if (!text.size)
-        text = slice_from(gateway_reason_sentence(reason));
-    connection_send_close(c, gateway_reason_code(reason), text);
-    if (c->state == GATEWAY_STATE_ENDING)
-        return; /* sending failed */
-    gateway_connection_set_state(c, GATEWAY_STATE_CLOSING);
-    gateway_connection_release(c, GATEWAY_HOLD_ANY); /* the client's close frame is still to be read */
-}
-
-/** The client broke a rule: told why, not listened to any more (section 7.1.7). The stream lingers until it has read
- * that. */
-static void connection_fail(struct gateway_connection *c)
-{
-    const char *sentence;
-    unsigned code = ws_parser_error(&c->ws, &sentence);
-    enum gateway_reason reason = code == WS_CLOSE_TOO_BIG           ? GATEWAY_REASON_TOO_BIG
-                                 : code == WS_CLOSE_INVALID_PAYLOAD ? GATEWAY_REASON_BAD_PAYLOAD
-                                                                    : GATEWAY_REASON_PROTOCOL_ERROR;
-
-    gateway_connection_end(c, reason, sentence);
-    if (c->state == GATEWAY_STATE_OPEN)
-        connection_send_close(c, code, slice_from(sentence));
-    gateway_connection_finish(c);
-}
-
-/** Nothing is read any more. */
-static void connection_forget(struct gateway_connection *c)
-{
-    size_t held = ws_parser_held_bytes(&c->ws);
-
-    ws_parser_deinit(&c->ws);
-    (void)gateway_pace_weigh(c, held);
-}
-
-void gateway_connection_give_up(struct gateway_connection *c, enum gateway_reason reason)
-{
-    gateway_connection_end(c, reason, NULL);
-    if (c->state == GATEWAY_STATE_OPEN)
-        connection_send_close(c, gateway_reason_code(reason), slice_from(gateway_reason_sentence(reason)));
-    gateway_connection_finish(c);
-    connection_forget(c);
-}
-
-/** Who brings more than there is room for goes, and what it brought goes with it. @held: by the parser, before. */
-static void connection_settle(struct gateway_connection *c, size_t held)
-{
-    ws_parser_settle(&c->ws);
-    if (gateway_pace_weigh(c, held) > (size_t)c->worker->config->unfinished_total)
-        gateway_connection_give_up(c, GATEWAY_REASON_UNFINISHED);
-}
-
 /* ---- sending and holding ---- */
 
 void gateway_connection_send_frame(struct gateway_connection *c, struct net_frame *frame)
@@ -264,104 +130,6 @@ void gateway_connection_opened(struct gateway_connection *c)
     gateway_drain_opened(c);
 }
 
-/* ---- frames ---- */
-
-static void connection_on_message(struct gateway_connection *c, const struct ws_event *event)
-{
-    bool is_text = event->opcode == WS_OPCODE_TEXT;
-
-    gateway_count(c->worker, is_text ? GATEWAY_METRIC_TEXT_IN : GATEWAY_METRIC_BINARY_IN, 1);
-    if (event->rsv) { /* compressed: it is paid as what it became, too */
-        gateway_pace_bytes(c, event->payload.size);
-        c->worker->inflated += event->payload.size;
-    }
-    if (!c->codec) {
-        gateway_connection_send(c, event->opcode, event->payload);
-        if (c->stream.queued_bytes > (uint32_t)c->worker->config->queued_bytes)
-            gateway_connection_hold(c, GATEWAY_HOLD_ECHO);
-        return;
-    }
-    if (is_text)
-        gateway_dialect_text(c, event->payload);
-    else
-        gateway_dialect_binary(c, event->payload);
-    if (c->has_session && c->session.open_requests > (uint64_t)c->worker->config->open_requests) {
-        gateway_count(c->worker, GATEWAY_METRIC_PAUSES, 1);
-        gateway_connection_hold(c, GATEWAY_HOLD_REQUESTS);
-    }
-}
-
-/** The client's close frame is answered by one with its code (section 5.5.1), unless ours went out first; then we end
- * the stream (7.1.1). */
-static void connection_on_close(struct gateway_connection *c, const struct ws_event *event)
-{
-    gateway_count(c->worker, GATEWAY_METRIC_CLOSE_IN, 1);
-    gateway_connection_end(c, GATEWAY_REASON_PEER_CLOSED, NULL);
-    if (c->state == GATEWAY_STATE_OPEN)
-        connection_send_close(c, event->close_code, SLICE_NONE);
-    gateway_connection_finish(c);
-}
-
-/** Of several pings only the last has to be answered (section 5.5.3): a client that does not read has one pong waiting.
- */
-static void connection_pong(struct gateway_connection *c, struct slice payload)
-{
-    base_cleanup(net_frame_unref_p)
-    struct net_frame *frame = gateway_frame_new(WS_OPCODE_PONG, payload);
-
-    if (!frame) {
-        gateway_connection_abort(c, GATEWAY_REASON_INTERNAL);
-        return;
-    }
-    frame->delivery = NET_FRAME_LATEST;
-    frame->tag = GATEWAY_TAG_PONG;
-    gateway_connection_send_frame(c, frame);
-}
-
-static void connection_on_event(struct gateway_connection *c, const struct ws_event *event)
-{
-    uint64_t retry_after_ms;
-
-    c->has_spoken = true;
-    if (event->type == WS_EVENT_MESSAGE)
-        c->awaited_ms = (uint32_t)loop_now_ms(c->worker->loop);
-    /* Of control frames none is left unanswered (section 5.5.2), but too many are too many. */
-    if (event->type != WS_EVENT_MESSAGE && c->state == GATEWAY_STATE_OPEN)
-        (void)gateway_pace_message(c, &retry_after_ms);
-    switch (event->type) {
-    case WS_EVENT_MESSAGE:
-        if (c->state == GATEWAY_STATE_OPEN)
-            connection_on_message(c, event);
-        break;
-    case WS_EVENT_PING:
-        gateway_count(c->worker, GATEWAY_METRIC_PING_IN, 1);
-        if (c->state == GATEWAY_STATE_OPEN)
-            connection_pong(c, event->payload);
-        break;
-    case WS_EVENT_PONG:
-        gateway_count(c->worker, GATEWAY_METRIC_PONG_IN, 1);
-        break;
-    case WS_EVENT_CLOSE:
-        connection_on_close(c, event);
-        break;
-    }
-}
-
-static size_t connection_read_frame(struct gateway_connection *c, char *data, size_t size)
-{
-    struct ws_event event;
-    size_t consumed;
-    int result = ws_parser_feed(&c->ws, data, size, &consumed, &event);
-
-    if (result == 0)
-        connection_on_event(c, &event);
-    else if (result == WS_E_CLOSE)
-        connection_fail(c);
-    else if (result < 0)
-        gateway_connection_abort(c, GATEWAY_REASON_INTERNAL);
-    return consumed;
-}
-
 /* ---- what the stream and the loop call ---- */
 
 static size_t connection_on_data(struct net_stream *s, char *data, size_t size)
@@ -379,12 +147,12 @@ static size_t connection_on_data(struct net_stream *s, char *data, size_t size)
         if (c->state == GATEWAY_STATE_HEAD)
             done += gateway_request_read(c, data + done, size - done);
         else if (c->state == GATEWAY_STATE_OPEN || c->state == GATEWAY_STATE_CLOSING)
-            done += connection_read_frame(c, data + done, size - done);
+            done += gateway_frames_read(c, data + done, size - done);
         else
             break;
     }
     if (c->is_upgraded)
-        connection_settle(c, held);
+        gateway_frames_settle(c, held);
     gateway_pace_bytes(c, done);
     if (c->holds & GATEWAY_HOLD_PACE)
         net_stream_set_deadline(&c->stream, gateway_pace_debt_ms(c));
@@ -464,7 +232,7 @@ static void connection_free(struct gateway_connection *c)
     if (c->refusal != GATEWAY_REASONS)
         atomic_fetch_sub_explicit(&g->refusing, 1, memory_order_relaxed);
     if (c->is_upgraded)
-        connection_forget(c);
+        gateway_connection_forget(c);
     else
         http_parser_free(c->http);
     free(c);

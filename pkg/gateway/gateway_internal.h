@@ -335,14 +335,6 @@ struct gateway_newcomer {
 int gateway_connection_hand_over(struct gateway_worker *w, const struct gateway_newcomer *n) base_must_check;
 /** The one setter of states; starts the deadline that belongs to it. */
 void gateway_connection_set_state(struct gateway_connection *c, enum gateway_state state);
-/** Who it speaks to, as text. */
-const char *gateway_connection_peer(const struct gateway_connection *c, char storage[NET_ADDRESS_TEXT_SIZE]);
-/** Notes the end of a connection that has a session and, since now, a reason; @detail may be NULL. ends.c */
-void gateway_ends_note_connection(struct gateway_connection *c, const char *detail);
-/** The one place where a connection's end gets its reason; the first holds. @detail, a sentence, may be NULL. */
-void gateway_connection_end(struct gateway_connection *c, enum gateway_reason reason, const char *detail);
-/** What is queued is sent, then the stream ends. */
-void gateway_connection_finish(struct gateway_connection *c);
 /** Tags of frames of which only the newest matters to a slow reader; others are hashes. */
 enum gateway_tag { GATEWAY_TAG_PING = 1, GATEWAY_TAG_PONG = 2 };
 
@@ -350,19 +342,46 @@ enum gateway_tag { GATEWAY_TAG_PING = 1, GATEWAY_TAG_PONG = 2 };
 void gateway_connection_send(struct gateway_connection *c, enum ws_opcode opcode, struct slice payload);
 /** Queues a frame made by gateway_frame_new(). */
 void gateway_connection_send_frame(struct gateway_connection *c, struct net_frame *frame);
+/** The session is known: frames may come. */
+void gateway_connection_opened(struct gateway_connection *c);
+/** Stops reading for a reason more, or less. */
+void gateway_connection_hold(struct gateway_connection *c, enum gateway_hold why);
+void gateway_connection_release(struct gateway_connection *c, enum gateway_hold why);
+
+/* ---- connection_end.c ---- */
+
+/** Who it speaks to, as text. */
+const char *gateway_connection_peer(const struct gateway_connection *c, char storage[NET_ADDRESS_TEXT_SIZE]);
+/** The one place where a connection's end gets its reason; the first holds. @detail, a sentence, may be NULL. */
+void gateway_connection_end(struct gateway_connection *c, enum gateway_reason reason, const char *detail);
+/** What is queued is sent, then the stream ends. */
+void gateway_connection_finish(struct gateway_connection *c);
+/** Queues a close frame; nothing else changes. */
+void gateway_connection_send_close(struct gateway_connection *c, unsigned code, struct slice reason);
 /** Our close: the reason's close frame, then the client's one is awaited. */
 void gateway_connection_close(struct gateway_connection *c, enum gateway_reason reason);
 /** The same, with a text of one's own for the client, unless it is empty; at most WS_REASON_MAX_BYTES of it arrive. */
 void gateway_connection_close_saying(struct gateway_connection *c, enum gateway_reason reason, struct slice text);
 /** Our close to who is in the middle of a message whose rest is not waited for: told why, not listened to any more. */
 void gateway_connection_give_up(struct gateway_connection *c, enum gateway_reason reason);
+/** Nothing is read any more: what the parser holds is given back. */
+void gateway_connection_forget(struct gateway_connection *c);
 /** No more words: out of memory and the like. */
 void gateway_connection_abort(struct gateway_connection *c, enum gateway_reason reason);
-/** The session is known: frames may come. */
-void gateway_connection_opened(struct gateway_connection *c);
-/** Stops reading for a reason more, or less. */
-void gateway_connection_hold(struct gateway_connection *c, enum gateway_hold why);
-void gateway_connection_release(struct gateway_connection *c, enum gateway_hold why);
+
+/* ---- ends.c ---- */
+
+/** Notes the end of a connection that has a session and, since now, a reason; @detail may be NULL. */
+void gateway_ends_note_connection(struct gateway_connection *c, const char *detail);
+
+/* ---- frames.c ---- */
+
+/** Of bytes that came to an open or closing connection, at most one frame or a piece of one, which is acted on at once.
+ * @data is unmasked in place. Returns how many it took. */
+size_t gateway_frames_read(struct gateway_connection *c, char *data, size_t size);
+/** After all that came in a turn: who brings more than there is room for goes, and what it brought goes with it. @held:
+ * what ws_parser_held_bytes() told before. */
+void gateway_frames_settle(struct gateway_connection *c, size_t held);
 
 /* ---- heartbeat.c ---- */
 
