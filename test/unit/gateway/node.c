@@ -16,14 +16,13 @@
 #include <time.h>
 
 #define PATIENCE_S 60
-#define WORKERS 2
 
 struct node {
     struct metrics *metrics;
     struct config *config;
     struct gateway_config gateway_config;
     struct hub_config hub_config;
-    struct loop *main, *hub_loop, *workers[WORKERS];
+    struct loop *main, *hub_loop, *workers[NODE_WORKERS];
     struct bus *bus;
     struct store *store;
     struct hub *hub;
@@ -85,14 +84,14 @@ struct node *node_start(const char *const *assignments)
     environment.metrics = n->metrics;
     environment.config = n->config;
     assert_int_equal(gateway_new(&n->gateway_config, &environment, &errors, &n->gateway), 0);
-    for (size_t i = 0; i < WORKERS; i++) {
+    for (size_t i = 0; i < NODE_WORKERS; i++) {
         assert_int_equal(loop_new("worker", &n->workers[i]), 0);
         assert_int_equal(gateway_add_worker(n->gateway, n->workers[i], n->hub), 0);
     }
     assert_int_equal(hub_start(n->hub), 0);
     assert_int_equal(gateway_listen(n->gateway, n->main, &errors), 0);
     assert_int_equal(loop_start(n->hub_loop), 0);
-    for (size_t i = 0; i < WORKERS; i++)
+    for (size_t i = 0; i < NODE_WORKERS; i++)
         assert_int_equal(loop_start(n->workers[i]), 0);
     assert_int_equal(loop_start(n->main), 0);
     return n;
@@ -135,9 +134,9 @@ void node_stop(struct node *n)
     if (!n->is_shut_down)
         node_shutdown(n, 0);
     node_wait_down(n);
-    for (size_t i = 0; i < WORKERS; i++)
+    for (size_t i = 0; i < NODE_WORKERS; i++)
         loop_stop(n->workers[i]);
-    for (size_t i = 0; i < WORKERS; i++)
+    for (size_t i = 0; i < NODE_WORKERS; i++)
         loop_join(n->workers[i]);
     loop_stop(n->main);
     loop_join(n->main);
@@ -150,7 +149,7 @@ void node_stop(struct node *n)
     hub_free(n->hub);
     bus_free(n->bus);
     store_free(n->store);
-    for (size_t i = 0; i < WORKERS; i++)
+    for (size_t i = 0; i < NODE_WORKERS; i++)
         loop_free(n->workers[i]);
     loop_free(n->hub_loop);
     loop_free(n->main);
@@ -220,6 +219,8 @@ void client_send(struct client *c, const void *data, size_t size)
     while (size > 0) {
         ssize_t sent = send(c->fd, at, size, MSG_NOSIGNAL);
 
+        if (sent < 0 && errno == EINTR)
+            continue;
         assert_true(sent > 0);
         at += sent;
         size -= (size_t)sent;
@@ -240,7 +241,9 @@ static bool client_fill(struct client *c)
     c->have -= c->used;
     c->used = 0;
     assert_true(c->have < sizeof(c->bytes));
-    got = recv(c->fd, c->bytes + c->have, sizeof(c->bytes) - c->have, 0);
+    do /* with a limit of time it is broken off when the process is stopped and goes on */
+        got = recv(c->fd, c->bytes + c->have, sizeof(c->bytes) - c->have, 0);
+    while (got < 0 && errno == EINTR);
     if (got < 0 && errno == EAGAIN)
         fail_msg("nothing came for %d seconds", PATIENCE_S);
     if (got <= 0)

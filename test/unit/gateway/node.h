@@ -12,6 +12,9 @@
  */
 struct node;
 
+/** Newcomers are dealt out to them in turn. */
+#define NODE_WORKERS 2
+
 /** @assignments: "section.key=value", ended by NULL. */
 struct node *node_start(const char *const *assignments);
 /** Shuts the gateway down if that has not been done, and everything else. */

@@ -85,22 +85,31 @@ static void test_even(void **state base_unused)
     node_stop(n);
 }
 
-/* Who was told and is still here sends and hears as before. */
+/* Who was told and is still here sends and hears as before. Each worker has three clients with a third of the period
+ * each: between the first to leave and the last one lies a third of it at least, however the moments fall. */
 static void test_served_until_then(void **state base_unused)
 {
+    enum { COUNT = 3 * NODE_WORKERS };
     struct node *n = node_start(NULL);
-    struct client *a = client_upgrade(n, "/websocket/r/a"), *b = client_upgrade(n, "/websocket/r/b");
-    struct client *both[] = {a, b}, *last;
-    uint64_t moments[2];
-    size_t heard = 0, answered = 0;
+    struct client *clients[COUNT], *last;
+    uint64_t moments[COUNT];
+    size_t order[COUNT], heard = 0, answered = 0;
 
-    client_expect(a, "welcome");
-    client_expect(b, "welcome");
+    for (size_t i = 0; i < COUNT; i++) {
+        clients[i] = client_upgrade(n, "/websocket/r/u");
+        client_expect(clients[i], "welcome");
+    }
     node_shutdown(n, 6000);
-    for (size_t i = 0; i < 2; i++)
-        moments[i] = retry_after_ms(both[i]);
-    last = moments[0] > moments[1] ? a : b;
-    expect_goodbye_close(last == a ? b : a);
+    for (size_t i = 0; i < COUNT; i++) {
+        size_t k = i;
+
+        moments[i] = retry_after_ms(clients[i]);
+        for (; k > 0 && moments[order[k - 1]] > moments[i]; k--)
+            order[k] = order[k - 1];
+        order[k] = i;
+    }
+    last = clients[order[COUNT - 1]];
+    expect_goodbye_close(clients[order[0]]);
     client_send_json(last, "{\"id\":1,\"op\":\"send\",\"room\":\"r\",\"data\":\"still here\"}");
     for (size_t i = 0; i < 2; i++) { /* the message and the answer, in any order */
         const char *text = client_expect(last, "\"offset\":1");
@@ -110,10 +119,11 @@ static void test_served_until_then(void **state base_unused)
     }
     assert_int_equal(heard, 1);
     assert_int_equal(answered, 1);
-    expect_goodbye_close(last);
+    for (size_t i = 1; i < COUNT; i++)
+        expect_goodbye_close(clients[order[i]]);
     node_wait_down(n);
-    client_close(a);
-    client_close(b);
+    for (size_t i = 0; i < COUNT; i++)
+        client_close(clients[i]);
     node_stop(n);
 }
 
