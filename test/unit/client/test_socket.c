@@ -37,12 +37,23 @@ struct server {
     pthread_t thread;
 };
 
+/** recv(2); with a limit of time it is broken off when the process is stopped and goes on. */
+static ssize_t receive(int fd, void *data, size_t size)
+{
+    ssize_t got;
+
+    do
+        got = recv(fd, data, size, 0);
+    while (got < 0 && errno == EINTR);
+    return got;
+}
+
 static bool read_request(struct server *s, int fd)
 {
     size_t size = 0;
 
     while (!strstr(s->request, "\r\n\r\n")) {
-        ssize_t got = recv(fd, s->request + size, sizeof(s->request) - 1 - size, 0);
+        ssize_t got = receive(fd, s->request + size, sizeof(s->request) - 1 - size);
 
         if (got <= 0)
             return false;
@@ -101,7 +112,7 @@ static void *server_run(void *userdata)
 
             if (s->ends && (!s->waits || s->got_size > 0))
                 shutdown(fd, SHUT_WR);
-            got = recv(fd, s->got + s->got_size, sizeof(s->got) - s->got_size, 0);
+            got = receive(fd, s->got + s->got_size, sizeof(s->got) - s->got_size);
             if (got <= 0)
                 break;
             s->got_size += (size_t)got;
