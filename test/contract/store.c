@@ -88,7 +88,7 @@ static void test_seen_batch(void **state)
  * the beginning. */
 static void test_seen_window(void **state)
 {
-    enum { STEPS = 60, STEP_MS = 20, WINDOW_MS = 400 };
+    enum { STEPS = 60, STEP_MS = 60, WINDOW_MS = 2000 };
     struct store_identity who = identity;
     struct world *w = *state;
     struct world_store ws;
@@ -279,7 +279,7 @@ static void test_two_nodes(void **state)
     open_up(w, &a, &identity);
     open_up(w, &b, &other);
     assert_int_equal(world_lease(&a, NODE, identity.incarnation, 60000), 0);
-    assert_int_equal(world_lease(&b, other.node, other.incarnation, 400), 0);
+    assert_int_equal(world_lease(&b, other.node, other.incarnation, 60000), 0);
     assert_int_equal(world_session(&a, "7", "s1", NULL, false), 0);
     assert_int_equal(world_session(&b, "7", "s2", NULL, false), 0);
     assert_int_equal(world_room(&a, "r", 1, anna, 1), 0);
@@ -298,6 +298,7 @@ static void test_two_nodes(void **state)
     assert_false(seen);
 
     /* The second node dies: its lease ends, and what it stated with it. */
+    assert_int_equal(world_lease(&b, other.node, other.incarnation, 100), 0);
     world_close(&b);
     do {
         assert_int_equal(world_user(&a, "7", &found), 0);

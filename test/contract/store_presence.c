@@ -371,7 +371,7 @@ static void test_room_of_two_nodes(void **state)
     open_up(w, &a, &identity);
     open_up(w, &b, &other);
     assert_int_equal(world_lease(&a, NODE, identity.incarnation, 60000), 0);
-    assert_int_equal(world_lease(&b, other.node, other.incarnation, 400), 0);
+    assert_int_equal(world_lease(&b, other.node, other.incarnation, 60000), 0);
     a_put.is_first = b_put.is_first = a_put.wants_to_tell = b_put.wants_to_tell = true;
     a_put.is_news = b_put.is_news = is_news;
     assert_int_equal(world_change(&a, &a_put), 0);
@@ -382,6 +382,7 @@ static void test_room_of_two_nodes(void **state)
     assert_int_equal(a_put.all_users, 2);
     assert_int_equal(b_put.all_users, 3);
     assert_int_equal(b_put.all_connections, 5);
+    assert_int_equal(world_lease(&b, other.node, other.incarnation, 100), 0);
     do { /* the second one's lease ends */
         assert_int_equal(world_parts(&a, "r", true, &parts), 0);
         world_pass(w, 10);
