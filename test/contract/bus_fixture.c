@@ -272,6 +272,41 @@ bool first_is_ready(struct bench *b)
     return b->nodes[0].status.state == BUS_STATE_READY;
 }
 
+static struct bus_status status_of_first(struct bench *b)
+{
+    struct bus_status status;
+
+    bus_status(b->nodes[0].bus, &status);
+    return status;
+}
+
+void expect_reconnects(struct bench *b, unsigned connections)
+{
+    b->reconnects_wanted = status_of_first(b).reconnects + connections;
+}
+
+bool first_is_ready_again(struct bench *b)
+{
+    struct bus_status status = status_of_first(b);
+
+    return status.state == BUS_STATE_READY && status.reconnects >= b->reconnects_wanted;
+}
+
+unsigned long bench_metric(struct bench *b, const char *name)
+{
+    struct buffer page = {0};
+    unsigned long sum = 0;
+    char line[128];
+
+    metrics_write_page(b->metrics, &page);
+    (void)snprintf(line, sizeof(line), "\n%s ", name);
+    assert_non_null(strstr(page.data, line));
+    for (const char *at = page.data; (at = strstr(at, line)); at++)
+        sum += strtoul(at + strlen(line), NULL, 10);
+    buffer_deinit(&page);
+    return sum;
+}
+
 void node_start_ready_all(struct bench *b)
 {
     assert_true(run_until(b, all_are_ready, READY_MS));

@@ -79,6 +79,7 @@ struct bench {
     bool (*condition)(struct bench *b);
     bool is_met;
     size_t wanted;
+    uint64_t reconnects_wanted; /* of the first node */
 };
 
 extern enum backend bench_backend;
@@ -119,6 +120,12 @@ bool all_done(struct bench *b);
 /** The first node has heard b->wanted messages. */
 bool heard_wanted(struct bench *b);
 bool first_is_ready(struct bench *b);
+/** Before the first node loses connections: it is to make so many of them again. */
+void expect_reconnects(struct bench *b, unsigned connections);
+/** It has, and is ready. However short the loss was: that it was not ready meanwhile may be told to nobody. */
+bool first_is_ready_again(struct bench *b);
+/** A row's sum over all nodes. */
+unsigned long bench_metric(struct bench *b, const char *name);
 /** Every node has heard what it wants. */
 bool each_heard_wanted(struct bench *b);
 

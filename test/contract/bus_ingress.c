@@ -33,6 +33,12 @@ static bool kept_wanted(struct bench *b)
     return kept_count >= b->wanted;
 }
 
+/** As many connections as that are in use: consumers, publishers, keepers, and those that read the ingress queue. */
+static bool connections_wanted(struct bench *b)
+{
+    return bench_metric(b, "warren_amqp_connections") == b->wanted;
+}
+
 static struct node *reader(struct bench *b)
 {
     struct node *n = bench_node(b);
@@ -65,33 +71,41 @@ static void one_reads_and_another_goes_on(void **state)
     struct node *first = reader(b), *second = reader(b);
 
     first->keeps_deliveries = true;
+    first->config.ingress_prefetch = 3;
     node_start_ready(first);
     node_start_ready(second);
     assert_true(run_until(b, ask, ANSWER_MS)); /* it is declared before it is wanted */
-    for (size_t i = 0; i < 3; i++)
+    for (size_t i = 0; i < 4; i++)
         put(b, i);
+    b->wanted = 6;
+    assert_true(run_until(b, connections_wanted, ANSWER_MS));
     run_for(b, 200);
     assert_int_equal(first->ingress_bodies + second->ingress_bodies, 0);
     bus_ingress(first->bus, true);
     b->wanted = 3;
     assert_true(run_until(b, ingress_wanted, ANSWER_MS));
     bus_ingress(second->bus, true);
+    b->wanted = 8;
+    assert_true(run_until(b, connections_wanted, ANSWER_MS));
     run_for(b, 200);
     assert_int_equal(second->ingress_bodies, 0);
     assert_false(bus_delivery_is_void(first->bus, container_of(first->kept.next, struct bus_delivery, link)));
-    /* Given back before it is given up is acknowledged; afterwards it is not. */
+    /* Given back before it is given up is acknowledged (so the next one comes); afterwards it is not. */
     bus_delivery_done(first->bus, container_of(list_pop(&first->kept), struct bus_delivery, link));
-    run_for(b, 200);
+    b->wanted = 4;
+    assert_true(run_until(b, ingress_wanted, ANSWER_MS));
+    assert_int_equal(second->ingress_bodies, 0);
     bus_ingress(first->bus, false);
     assert_true(bus_delivery_is_void(first->bus, container_of(first->kept.next, struct bus_delivery, link)));
     while (!list_is_empty(&first->kept))
         bus_delivery_done(first->bus, container_of(list_pop(&first->kept), struct bus_delivery, link));
     bus_ingress(first->bus, true); /* at once again: behind the other one */
-    b->wanted = 5;
+    b->wanted = 7;
     assert_true(run_until(b, ingress_wanted, ANSWER_MS));
-    assert_int_equal(second->ingress_bodies, 2);
+    assert_int_equal(second->ingress_bodies, 3);
     assert_string_equal(second->heard[0].data, "1");
     assert_string_equal(second->heard[1].data, "2");
+    assert_string_equal(second->heard[2].data, "3");
     assert_true(second->heard[0].redelivered);
 }
 
