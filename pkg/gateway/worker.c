@@ -88,8 +88,8 @@ void gateway_worker_finish(struct gateway_worker *w)
 
 void gateway_worker_connection_gone(struct gateway_worker *w)
 {
-    gateway_count(w, GATEWAY_METRIC_CONNECTIONS, -1);
     atomic_fetch_sub_explicit(&w->gateway->connections, 1, memory_order_relaxed);
+    gateway_count(w, GATEWAY_METRIC_CONNECTIONS, -1); /* who sees it finds the place free */
     gateway_drain_connection_gone(w);
 }
 
