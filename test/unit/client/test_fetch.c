@@ -111,10 +111,35 @@ static void test_wrong_url(void **state base_unused)
     fetched_deinit(&f);
 }
 
+/** The thread that fetches. */
+struct fetcher {
+    pthread_t thread;
+    pid_t tid;
+};
+
+/** Whether that thread, which sleeps most of the time, has SIGPIPE blocked. */
+static bool is_blocked(pid_t tid)
+{
+    unsigned long long blocked = 0;
+    char path[64], line[256];
+    FILE *file;
+
+    (void)snprintf(path, sizeof(path), "/proc/self/task/%d/status", (int)tid);
+    file = fopen(path, "r");
+    while (file && fgets(line, sizeof(line), file) && sscanf(line, "SigBlk: %llx", &blocked) != 1)
+        ;
+    if (file)
+        fclose(file);
+    return blocked >> (SIGPIPE - 1) & 1;
+}
+
 static void *send_sigpipe(void *userdata)
 {
-    usleep(100000);
-    pthread_kill(*(pthread_t *)userdata, SIGPIPE);
+    const struct fetcher *f = userdata;
+
+    while (!is_blocked(f->tid)) /* before, it would kill */
+        usleep(1000);
+    pthread_kill(f->thread, SIGPIPE);
     return NULL;
 }
 
@@ -122,14 +147,15 @@ static void *send_sigpipe(void *userdata)
 static void test_sigpipe(void **state base_unused)
 {
     struct canned_server s = {.response = "", .holds = true};
-    pthread_t self = pthread_self(), thread;
+    struct fetcher self = {pthread_self(), gettid()};
+    pthread_t thread;
     struct fetched f;
     sigset_t pending, mask;
 
     assert_true(signal(SIGPIPE, SIG_DFL) != SIG_ERR);
     canned_server_start(&s);
     assert_int_equal(pthread_create(&thread, NULL, send_sigpipe, &self), 0);
-    f = fetch(s.url, "GET", SLICE_NONE, 400);
+    f = fetch(s.url, "GET", SLICE_NONE, 1500);
     pthread_join(thread, NULL);
     canned_server_stop(&s);
     assert_int_equal(f.result, OUTBOUND_E_TIMEOUT);
