@@ -10,6 +10,7 @@ struct slow_peer {
     enum net_slow cause;
     enum net_end end;
     const char *last_word;
+    uint32_t close_timeout_ms; /* 0: long */
 };
 
 static size_t slow_on_data(struct net_stream *s base_unused, char *data base_unused, size_t size)
@@ -107,7 +108,8 @@ static void put_placed(struct slow_peer *p, enum net_frame_class delivery, uint6
 /** A reader that stands still: its socket takes no more, and a filler was begun. */
 static void stand_still(struct fixture *f, struct slow_peer *p, const struct net_queue_limits *limits)
 {
-    const struct net_stream_options options = {.limits = limits, .close_timeout_ms = 500};
+    const struct net_stream_options options = {
+        .limits = limits, .close_timeout_ms = p->close_timeout_ms ? p->close_timeout_ms : PATIENCE_MS};
     char filler[FILLER + 1];
     int fds[2], size = 4096;
 
@@ -419,7 +421,7 @@ static void test_last_word_times_out(void **state)
 {
     struct fixture *f = *state;
     const struct net_queue_limits limits = {.bytes = 10000};
-    struct slow_peer p = {.last_word = "bye"};
+    struct slow_peer p = {.last_word = "bye", .close_timeout_ms = 500};
 
     stand_still(f, &p, &limits);
     while (!p.stream.slow)
