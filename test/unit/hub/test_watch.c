@@ -118,7 +118,7 @@ static void test_leaving_is_told_at_once(void **state base_unused)
     client_open(&leaves, &w, 1, "b", "42");
     (void)live(&w, &stays, &leaves, 1100);
     client_close(&leaves);
-    world_until(&w, seconds(&w, "b") == 1);
+    world_until(&w, seconds(&w, "b") >= 1); /* more, if the machine stood still */
     assert_int_equal(seconds(&w, "a"), 0);
     client_close(&stays);
     world_close(&w);
