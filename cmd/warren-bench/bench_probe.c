@@ -133,9 +133,13 @@ static void take_version(struct slice page, struct bench_probe *p)
         (void)snprintf(p->version, sizeof(p->version), "%.*s", (int)(quote - at), at);
 }
 
+const char *const bench_store_requests[BENCH_STORE_REQUESTS] = {"append", "log_read", "interest_put", "room_put",
+                                                                "session_put"};
+
 static void take_store(struct slice page, struct bench_probe *p)
 {
     double commands, reads;
+    char name[80];
 
     if (!bench_page_sum(page, "warren_redis_commands_total", &commands) ||
         !bench_page_sum(page, "warren_hub_log_reads_total", &reads))
@@ -143,6 +147,11 @@ static void take_store(struct slice page, struct bench_probe *p)
     p->has_store = true;
     p->store_commands += commands;
     p->log_reads += reads;
+    for (size_t i = 0; i < BENCH_STORE_REQUESTS; i++) {
+        (void)snprintf(name, sizeof(name), "warren_redis_commands_total{request=\"%s\"}", bench_store_requests[i]);
+        if (bench_page_sum(page, name, &commands))
+            p->store_requests[i] += commands;
+    }
 }
 
 static int probe_page(struct slice url, bool counts_cpu, struct bench_probe *p, struct buffer *error)

@@ -7,13 +7,17 @@
  * What the nodes have used so far, seen from outside: CPU time from the kernel (--pid) or from the node's own page
  * (--metrics), memory from the kernel. Sums over all nodes. Two of them, before and after, tell what a load cost.
  */
+/** What of the commands to the store is told apart: the values of request="…" in warren_redis_commands_total. */
+#define BENCH_STORE_REQUESTS 5
+extern const char *const bench_store_requests[BENCH_STORE_REQUESTS];
+
 struct bench_probe {
     double tool_cpu_s; /* this process, and its children that have ended */
     double node_cpu_s;
     double rss_bytes;  /* VmRSS: resident, with code and files */
     double anon_bytes; /* RssAnon: heap and stacks */
     bool has_cpu;
-    double store_commands, log_reads; /* by the nodes' own count */
+    double store_commands, store_requests[BENCH_STORE_REQUESTS], log_reads; /* by the nodes' own count */
     bool has_memory;
     bool has_store;
     char version[32]; /* of the first node that told; else empty */

@@ -17,6 +17,7 @@
 
 #include <inttypes.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 struct rejoin_options {
@@ -496,6 +497,7 @@ static int report(struct rejoin *s)
     bench_report_count(&r, "rooms", "rooms", s->options->rooms);
     if (has_figures) {
         double clients = (double)s->options->clients;
+        char title[40], key[40];
 
         bench_report_count(&r, "recovered", "recovered", s->recovered);
         bench_report_number(&r, "missed", "missed_each", (double)s->missed / clients, 1, "messages a client");
@@ -509,9 +511,13 @@ static int report(struct rejoin *s)
         if (s->returned.has_store)
             bench_report_number(&r, "commands to the store", "store_commands",
                                 s->returned.store_commands - s->before.store_commands, 0, "meanwhile");
+        for (size_t i = 0; s->returned.has_store && i < BENCH_STORE_REQUESTS; i++) {
+            (void)snprintf(title, sizeof(title), "  of them %s", bench_store_requests[i]);
+            (void)snprintf(key, sizeof(key), "store_%s", bench_store_requests[i]);
+            bench_report_number(&r, title, key, s->returned.store_requests[i] - s->before.store_requests[i], 0, "");
+        }
         if (s->returned.has_store)
-            bench_report_number(&r, "  of them reads of logs", "log_reads", s->returned.log_reads - s->before.log_reads,
-                                0, "");
+            bench_report_number(&r, "reads of logs", "log_reads", s->returned.log_reads - s->before.log_reads, 0, "");
     }
     return bench_stage_report_end(&s->stage, &r, has_figures && s->recovered == s->options->clients,
                                   "everybody came back, and has heard everything once and in order");

@@ -139,7 +139,7 @@ void redis_queue_add(struct redis_store *s, struct store_request *r, int sent)
         schedule_refusals(s);
         return;
     }
-    metrics_add(s->cells, REDIS_METRIC_COMMANDS, 1);
+    metrics_add(s->cells, REDIS_METRIC_COMMANDS + r->kind, 1);
     if (!loop_timer_is_pending(&s->timeout))
         loop_timer_start(&s->timeout, (uint64_t)s->config->timeout_ms);
 }
