@@ -70,7 +70,7 @@ static void server_end(struct server *s)
     net_listener_close(s->listener);
     for (unsigned i = 0; i < s->accepted; i++)
         close(s->fds[i]);
-    fixture_end(&s->f);
+    assert_int_equal(fixture_end(&s->f), 0);
 }
 
 /** A client in the backlog: the kernel connects it before anybody accepts. */

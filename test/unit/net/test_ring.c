@@ -63,6 +63,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     struct crowd *c = *state;
+    int result;
 
     for (size_t i = 0; i < c->count; i++) {
         if (c->peers[i].closed)
@@ -71,9 +72,9 @@ static int teardown(void **state)
             peer_abort(&c->f, &c->peers[i]);
         raw_deinit(&c->raws[i]);
     }
-    fixture_end(&c->f);
+    result = fixture_end(&c->f);
     free(c);
-    return 0;
+    return result;
 }
 
 static bool all_open(void *userdata)

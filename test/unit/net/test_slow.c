@@ -527,8 +527,7 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    fixture_end(*state);
-    return 0;
+    return fixture_end(*state);
 }
 
 int main(void)

@@ -15,8 +15,7 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    fixture_end(*state);
-    return 0;
+    return fixture_end(*state);
 }
 
 static void test_echo(void **state)

@@ -126,8 +126,7 @@ static int teardown(void **state)
 
     t->server = net_tls_unref(t->server);
     t->client = net_tls_unref(t->client);
-    fixture_end(&t->f);
-    return 0;
+    return fixture_end(&t->f);
 }
 
 /** A connecting stream over a descriptor that is connected already: what net_stream_connect() does, to a listener of
