@@ -208,7 +208,7 @@ static void test_watch(void **state)
     assert_int_equal(seconds_of(&ws, "a"), 10);
     watched(&ws, "a", 15000, 6000);
     assert_int_equal(seconds_of(&ws, "a"), 14);
-    watched(&ws, "a", 6000, 5300); /* 14.5 and 0.7 */
+    watched(&ws, "a", 6000, 5100); /* 14.5 and 0.9 */
     assert_int_equal(seconds_of(&ws, "a"), 15);
     assert_int_equal(seconds_of(&ws, "b"), 0);
     for (int i = 0; i < 60; i++) {
