@@ -74,11 +74,14 @@ static void run(const struct redis_server *s, const char *const *arguments)
     _exit(127);
 }
 
-/** Asks until it answers; an error reply (a password is wanted) is an answer. */
-static void wait_until_ready(struct redis_server *s)
+/**
+ * Asks until it answers; an error reply (a password is wanted) is an answer. By its Unix socket, which is made when the
+ * port is its own: at the port another test's server might answer. false: it has ended.
+ */
+static bool wait_until_ready(struct redis_server *s)
 {
-    for (int i = 0; i < 1000; i++) {
-        redisContext *c = redisConnect("127.0.0.1", s->port);
+    for (int i = 0; i < 6000; i++) {
+        redisContext *c = redisConnectUnix(s->socket);
         redisReply *reply = c && !c->err ? redisCommand(c, "PING") : NULL;
         bool is_ready = reply != NULL;
 
@@ -87,22 +90,31 @@ static void wait_until_ready(struct redis_server *s)
         if (c)
             redisFree(c);
         if (is_ready)
-            return;
-        if (waitpid(s->pid, NULL, WNOHANG) == s->pid)
-            die("redis-server ended");
+            return true;
+        if (waitpid(s->pid, NULL, WNOHANG) == s->pid) {
+            s->pid = 0;
+            return false;
+        }
         (void)usleep(10000);
     }
     die("redis-server does not answer");
+    return false;
 }
 
-void redis_server_restart(struct redis_server *s, const char *const *arguments)
+static bool begin(struct redis_server *s, const char *const *arguments)
 {
     s->pid = fork();
     if (s->pid < 0)
         die("fork");
     if (s->pid == 0)
         run(s, arguments);
-    wait_until_ready(s);
+    return wait_until_ready(s);
+}
+
+void redis_server_restart(struct redis_server *s, const char *const *arguments)
+{
+    if (!begin(s, arguments))
+        die("redis-server ended");
 }
 
 void redis_server_start(struct redis_server *s, const char *const *arguments)
@@ -111,8 +123,12 @@ void redis_server_start(struct redis_server *s, const char *const *arguments)
     if (!mkdtemp(s->directory))
         die("mkdtemp");
     (void)snprintf(s->socket, sizeof(s->socket), "%s/redis.sock", s->directory);
-    s->port = free_port();
-    redis_server_restart(s, arguments);
+    for (int ports = 0; ports < 5; ports++) {
+        s->port = free_port();
+        if (begin(s, arguments)) /* else somebody was faster at that port */
+            return;
+    }
+    die("redis-server ends at once");
 }
 
 void redis_server_kill(struct redis_server *s)
