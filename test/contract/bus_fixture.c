@@ -84,7 +84,7 @@ bool bench_manage(struct bench *b, const char *method, const char *path, const c
     child = fork();
     assert_true(child >= 0);
     if (child == 0) {
-        execlp("curl", "curl", "-sf", "-o", "/dev/null", "-m", "10", "-X", method, "-H",
+        execlp("curl", "curl", "-sf", "-o", "/dev/null", "-m", "60", "-X", method, "-H",
                "content-type: application/json", "-d", body, url, (char *)NULL);
         _exit(127);
     }
