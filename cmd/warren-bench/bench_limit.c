@@ -60,8 +60,10 @@ int bench_limit_run(size_t sockets, size_t bytes, size_t frames, const cpu_set_t
         bind(listener, (struct sockaddr *)&address, sizeof(address)) || listen(listener, 4096) ||
         getsockname(listener, (struct sockaddr *)&address, &(socklen_t){sizeof(address)}) || (child = fork()) < 0)
         result = -errno;
-    if (child == 0)
+    if (child == 0) {
+        close(listener); /* so that it may open no fewer than are accepted */
         read_all((struct sockaddr *)&address, sockets);
+    }
     for (size_t i = 0; i < sockets && !result; i++)
         result = (fds[i] = accept(listener, NULL, NULL)) < 0 ? -errno : 0;
     if (cpus && !result)

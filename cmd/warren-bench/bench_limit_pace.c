@@ -101,8 +101,10 @@ int bench_limit_pace_run(size_t sockets, size_t bytes, double rate, size_t messa
         bind(listener, (struct sockaddr *)&address, sizeof(address)) || listen(listener, 4096) ||
         getsockname(listener, (struct sockaddr *)&address, &(socklen_t){sizeof(address)}) || (child = fork()) < 0)
         result = errno ? -errno : -ENOMEM;
-    if (child == 0)
+    if (child == 0) {
+        close(listener);
         read_all((struct sockaddr *)&address, sockets, bytes, shared);
+    }
     for (size_t i = 0; i < sockets && !result; i++)
         result = (fds[i] = accept(listener, NULL, NULL)) < 0 ? -errno : 0;
     if (cpus && !result)

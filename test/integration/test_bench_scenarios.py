@@ -44,7 +44,7 @@ class Listener:
 
 
 class FakeNode:
-    """Rooms of the json dialect. The message number `slip` that the listener number `victim` gets is handled as `fault` says."""
+    """Rooms of the json dialect. The message number `slip` of its room that the listener number `victim` gets is handled as `fault` says."""
 
     def __init__(self, fault, victim, slip):
         self.fault, self.victim, self.slip = fault, victim, slip
@@ -144,15 +144,17 @@ class FakeNode:
 
     async def deliver(self, listener, message, data, stream):
         ws, fault = listener.ws, self.fault
+        is_of_room = stream[1].startswith("room:")
         number = listener.got
-        listener.got += 1
+        listener.got += is_of_room
         try:
             if listener.held and listener.held[1] == stream:
                 await ws.send(message)
                 await ws.send(listener.held[0])
                 listener.held = None
                 return
-            if listener.number != self.victim or number < self.slip or self.slipped or fault in (None, "no_welcome", "refuse", "own_frame"):
+            is_it = listener.number == self.victim and is_of_room and number >= self.slip and not self.slipped
+            if not is_it or fault in (None, "no_welcome", "refuse", "own_frame"):
                 await ws.send(message)
                 return
             self.slipped = True
@@ -192,92 +194,74 @@ class FakeNode:
 class Wrong(unittest.TestCase):
     """Every scenario against every fault; the counts must name the fault and nothing else."""
 
-    # The arguments, the listener at which it goes wrong, and the message to it: one that is sent while it counts.
+    # The arguments, the listener at which it goes wrong, and the message of its room to it: one that is sent while it counts, and behind which
+    # others come, however long the machine lets anybody wait.
     scenarios = {
-        "fanout": (["--clients", 6, "--window", 4, "--seconds", 1.5, "--quiet", 0, "--warmup", 0, "--settle", 0.5], 3, 20),
+        "fanout": (["--clients", 6, "--window", 4, "--seconds", 0.3, "--quiet", 0, "--warmup", 0, "--settle", 0.5], 3, 2),
         "fanout open": (["--clients", 3, "--rooms", 2, "--rate", 100, "--seconds", 0.5, "--quiet", 0, "--warmup", 0.1, "--settle", 0.5],
                         3, 20),
         "latency": (["--clients", 4, "--rate", 100, "--seconds", 0.5, "--quiet", 0, "--warmup", 0, "--settle", 0.5], 2, 20),
         "idle": (["--clients", 12, "--room-size", 6, "--quiet", 0, "--seconds", 0.4, "--settle", 0.5], 3, 3),
-        "verify": (["--clients", 6, "--room-size", 3, "--rate", 200, "--churn", 0, "--seconds", 0.5, "--settle", 0.5], 2, 20),
+        "verify": (["--clients", 6, "--room-size", 3, "--rate", 200, "--churn", 0, "--seconds", 0.5, "--settle", 0.5], 2, 8),
         "storm": (["--clients", 10, "--residents", 4, "--stream-rate", 100, "--baseline", 0.4, "--settle", 0.6], 2, 20),
     }
 
-    def run_all(self, fault, only=None, timeout=4, settle=None):
-        """All scenarios at once, each with a fake node of its own: yields (code, report, stderr, node)."""
+    EVERY = tuple(scenarios)
+    NUMBERED = tuple(name for name in scenarios if name != "idle")  # the others do not know of an order
+    MARKED = tuple(name for name in scenarios if name != "verify")  # what is changed in these is not what was sent, and has not arrived
 
-        def one(name):
-            arguments, victim, slip = self.scenarios[name]
-            with FakeNode(fault, victim, slip) as node:
-                more = ["--settle", settle] if settle else []
-                return *bench(name.split()[0], "--nodes", node.url, "--timeout", timeout, *arguments, *more), node
+    # A fault, in which scenarios it is played, and the counts that name it.
+    faults = [
+        (None, EVERY, {}),
+        ("drop", EVERY, {"lost": 1}),
+        ("duplicate", EVERY, {"duplicated": 1}),
+        ("late_duplicate", EVERY, {"duplicated": 1}),
+        ("reorder", NUMBERED, {"out_of_order": 1}),
+        ("corrupt", MARKED, {"corrupted": 1, "lost": 1}),
+        ("other_bytes", ("verify",), {"corrupted": 1}),
+        ("wrong_sender", ("verify",), {"unexpected": 1, "lost": 1}),
+        ("wrong_room", ("verify",), {"unexpected": 1, "lost": 1}),
+        ("own_frame", ("verify",), {"unexpected": 1}),
+        ("stray", EVERY, {"unexpected": 1}),
+        ("garbage", EVERY, {"unexpected": 1}),
+        ("batched", EVERY, {}),
+        ("refuse", EVERY, None),  # and these are looked at by themselves
+        ("disconnect", EVERY, None),
+        ("no_welcome", EVERY, None),
+    ]
+    AT_ONCE = 12  # mostly they wait
 
-        with concurrent.futures.ThreadPoolExecutor(len(self.scenarios)) as pool:
-            runs = {name: pool.submit(one, name) for name in only or self.scenarios}
-        for name, run in runs.items():
-            code, report, stderr, node = run.result()
-            yield code, report, f"{name}: {stderr}", node
+    def run_one(self, name, fault):
+        """(code, report, stderr, node) of a scenario with a fake node of its own."""
+        arguments, victim, slip = self.scenarios[name]
+        more = ["--settle", 3] if fault == "late_duplicate" else []
+        with FakeNode(fault, victim, slip) as node:
+            return *bench(name.split()[0], "--nodes", node.url, "--timeout", 4, *arguments, *more), node
 
-    def expect(self, fault, only=None, settle=None, **counts):
-        for code, report, stderr, node in self.run_all(fault, only, settle=settle):
-            self.assertEqual({k: report[k] for k in FAULTS if report[k]}, counts, stderr)
-            self.assertEqual((code, report["ok"]), (1, False) if counts else (0, True), stderr)
-            self.assertTrue(fault is None or node.slipped, "the fault was not reached")
+    def test_every_fault_in_every_scenario(self):
+        with concurrent.futures.ThreadPoolExecutor(self.AT_ONCE) as pool:
+            runs = [(fault, name, counts, pool.submit(self.run_one, name, fault)) for fault, names, counts in self.faults for name in names]
+        for fault, name, counts, run in runs:
+            with self.subTest(name, fault=fault):
+                code, report, stderr, node = run.result()
+                if counts is None:
+                    getattr(self, "judge_" + fault)(code, report, stderr)
+                else:
+                    self.assertEqual({k: report[k] for k in FAULTS if report[k]}, counts, stderr)
+                    self.assertEqual((code, report["ok"]), (1, False) if counts else (0, True), stderr)
+                    self.assertTrue(fault is None or node.slipped, "the fault was not reached")
 
-    def test_nothing_wrong(self):
-        self.expect(None)
+    def judge_refuse(self, code, report, stderr):
+        self.assertEqual((code, report["refused"], report["refusal"]), (1, 1, "rate_limited"), stderr)
+        self.assertGreater(report["lost"], 0)  # for everybody in the room
 
-    def test_drop(self):
-        self.expect("drop", lost=1)
+    def judge_disconnect(self, code, report, stderr):
+        self.assertEqual((code, report["disconnects"]), (1, 1), stderr)
+        self.assertIn("too slow (close code 4101)", report["disconnect"])
 
-    def test_duplicate(self):
-        self.expect("duplicate", duplicated=1)
-
-    def test_duplicate_later(self):
-        self.expect("late_duplicate", settle=4, duplicated=1)
-
-    def test_reorder(self):
-        self.expect("reorder", only=["fanout", "fanout open", "latency", "storm", "verify"], out_of_order=1)
-
-    def test_corrupt(self):
-        # What is not what was sent has not arrived.
-        self.expect("corrupt", only=["fanout", "fanout open", "latency", "storm", "idle"], corrupted=1, lost=1)
-
-    def test_verify_other_bytes_of_the_same_value(self):
-        self.expect("other_bytes", only=["verify"], corrupted=1)
-
-    def test_verify_wrong_sender(self):
-        self.expect("wrong_sender", only=["verify"], unexpected=1, lost=1)
-
-    def test_verify_own_binary_frame(self):
-        self.expect("own_frame", only=["verify"], unexpected=1)
-
-    def test_verify_wrong_room(self):
-        self.expect("wrong_room", only=["verify"], unexpected=1, lost=1)
-
-    def test_message_that_nobody_sent(self):
-        self.expect("stray", unexpected=1)
-
-    def test_frame_that_is_not_json(self):
-        self.expect("garbage", unexpected=1)
-
-    def test_array_of_events(self):
-        self.expect("batched")
-
-    def test_refuse(self):
-        for code, report, stderr, _ in self.run_all("refuse"):
-            self.assertEqual((code, report["refused"], report["refusal"]), (1, 1, "rate_limited"), stderr)
-            self.assertGreater(report["lost"], 0)  # for everybody in the room
-
-    def test_disconnect(self):
-        for code, report, stderr, _ in self.run_all("disconnect"):
-            self.assertEqual((code, report["disconnects"]), (1, 1), stderr)
-            self.assertIn("too slow (close code 4101)", report["disconnect"])
-
-    def test_client_that_is_not_welcomed(self):
-        for code, report, stderr, _ in self.run_all("no_welcome"):
-            self.assertEqual((code, report["ok"]), (1, False), stderr)
-            self.assertIn("were welcomed", report["failure"])
+    def judge_no_welcome(self, code, report, stderr):
+        self.assertEqual((code, report["ok"]), (1, False), stderr)
+        self.assertIn("were welcomed", report["failure"])
 
     def test_nobody_there(self):
         for name, (arguments, _, _) in self.scenarios.items():
@@ -319,7 +303,8 @@ class Real(warren.WarrenTest):
         self.assertGreater(report["frame_bytes"], 128)
         self.assertGreater(report["node_cpu_s_each"], 0)
         self.assertGreater(report["tool_cpu_s_each"], 0)
-        self.assertAlmostEqual(report["ratio_to_write"], report["node_cpu_s_each"] / report["write_cpu_s_per_million"], 1)
+        ratio = report["node_cpu_s_each"] / report["write_cpu_s_per_million"]
+        self.assertAlmostEqual(report["ratio_to_write"], ratio, delta=0.05 + ratio / 100)  # of figures that were rounded
         # What the node says it delivered is at least what was counted here: the warm-up is not.
         self.assertGreater(self.nodes[0].metric("warren_hub_deliveries_total"), report["received"])
 
