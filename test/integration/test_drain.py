@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """Draining: clients are told, served until their own moment, sent away evenly; nothing is lost; and the node ends, whatever is broken."""
 import asyncio
+import http.client
 import json
 import os
 import signal
@@ -15,6 +16,9 @@ import pace  # noqa: E402
 import services  # noqa: E402
 import warren  # noqa: E402
 import wire  # noqa: E402
+
+
+GONE = (OSError, ValueError, http.client.HTTPException)  # what asking a node may end with that ends meanwhile
 
 
 class Viewer:
@@ -139,7 +143,7 @@ class Drain(warren.WarrenTest):
         while True:
             try:
                 _, answer = await asyncio.to_thread(node.get, "/v1/node/drain")
-            except (OSError, ValueError):
+            except GONE:
                 return
             if answer["draining"]:
                 seen.append((answer["elapsed_ms"] / 1000, answer["left"]))
@@ -181,7 +185,7 @@ class Drain(warren.WarrenTest):
         await watch
         self.assertEqual({code for p in people for _, code in p.closed}, {4100})
         for p in people:
-            self.assertGreaterEqual(p.closed[0][0], began + p.goodbyes[0][0] / 1000, "nobody is sent away before the moment")
+            self.assertGreaterEqual(p.closed[0][0] + 0.002, began + p.goodbyes[0][0] / 1000, "by clocks of milliseconds, nobody is sent away before the moment")
             self.assertGreaterEqual(p.opened[1], p.goodbyes[0][1] + p.goodbyes[0][0] / 1000, "nor comes before it")
         self.assert_at_most_twice_the_even_rate([p.closed[0][0] for p in people], even, late, "were closed")
         self.assert_at_most_twice_the_even_rate([p.opened[1] for p in people], even, late, "came back")
@@ -240,18 +244,23 @@ class Drain(warren.WarrenTest):
     async def test_echo_goes_too_and_what_was_asked_is_answered(self):
         node = self.start_node(settings={"listen.echo": "on", "drain.period": "4s", "drain.rate": "0"})
         echo = await websockets.connect(f"{node.ws}/echo")
-        asker = await self.client(f"{node.ws}/ws?user=ada")
-        await asker.request(op="join", room="r")
+        askers = [await self.client(f"{node.ws}/ws?user=ada-{n}") for n in range(5)]
+        for asker in askers:
+            await asker.request(op="join", room="r")
         node.signal(signal.SIGTERM)
-        await asker.expect(lambda m: m.get("event") == "goodbye", "goodbye")
-        answered = 0
-        try:
-            while True:
-                self.assertIn("ok", await asker.request(op="send", room="r", data=answered))
-                answered += 1
-        except websockets.exceptions.ConnectionClosed as closed:
-            self.assertEqual(closed.rcvd.code, 4100)
-        self.assertGreater(answered, 0)
+
+        async def ask(asker):
+            """How often it was answered: no question before its moment is left without."""
+            await asker.expect(lambda m: m.get("event") == "goodbye", "goodbye")
+            answered = 0
+            try:
+                while True:
+                    self.assertIn("ok", await asker.request(op="send", room="r", data=answered))
+                    answered += 1
+            except websockets.exceptions.ConnectionClosed as closed:
+                self.assertEqual(closed.rcvd.code, 4100)
+            return answered
+        self.assertGreater(sum(await asyncio.gather(*map(ask, askers))), 0)  # one's own moment may be the first one
         await echo.wait_closed()
         self.assertEqual(echo.close_code, 4100)
         await self.ended(node)
@@ -283,7 +292,7 @@ class Order(warren.WarrenTest):
         self.assertEqual(await asyncio.to_thread(node.process.wait, 60), 0)
 
     async def test_a_signal_behind_an_order_is_the_first(self):
-        node = self.start_node(settings={"drain.period": "600s", "drain.rate": "0"})
+        node = self.start_node(settings={"drain.period": "3600s", "drain.rate": "0"})
         self.addCleanup(node.kill)
         client = await self.client(f"{node.ws}/ws?user=ada")
         self.assertEqual(node.post("/v1/node/drain")[0], 202)
@@ -299,20 +308,20 @@ class Order(warren.WarrenTest):
 
     async def test_reading_of_progress(self):
         node = self.start_node(settings={"drain.period": "4s", "drain.rate": "0"})
-        people = [await self.client(f"{node.ws}/ws?user=u{i}") for i in range(4)]
+        people = [await self.client(f"{node.ws}/ws?user=u{i}") for i in range(12)]
         node.post("/v1/node/drain")
         seen = []
         while True:
             try:
                 _, answer = node.get("/v1/node/drain")
-            except OSError:
+            except GONE:
                 break
             seen.append(answer["left"])
             await asyncio.sleep(0.02)  # between two looks
         self.assertEqual(seen, sorted(seen, reverse=True))
         self.assertGreaterEqual(len(set(seen)), 3, "they went one by one")
         self.assertEqual(await asyncio.to_thread(node.process.wait, 60), 0)
-        self.assertEqual(len(people), 4)
+        self.assertEqual(len(people), 12)
 
     async def test_methods_and_pages(self):
         node = self.start_node()

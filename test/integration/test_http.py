@@ -185,24 +185,22 @@ class Handshake(HttpTest):
 class SlowHandshake(HttpTest):
     settings = {"limits.handshake_timeout": "3s"}
 
-    def test_a_slow_head_is_cut_off(self):
+    def test_a_slow_head_is_cut_off_and_an_upgraded_client_is_not(self):
         def visit(begin, drip):
             started = time.monotonic()
             with wire.Peer(self.node.port) as peer:
                 return peer.send(begin).is_cut_within(60, drip), time.monotonic() - started
 
+        upgraded = self.peer().upgraded()
         visits = [(b"", b""), (wire.upgrade()[:40], b""), (b"GET /ws HTTP/1.1\r\n", b"A: " + b"x" * 1000)]
         with concurrent.futures.ThreadPoolExecutor() as pool:
             for is_cut, took in pool.map(visit, *zip(*visits)):
                 self.assertTrue(is_cut)
                 self.assertGreater(took, 2.8)
         warren.wait_for(lambda: self.node.metric("warren_gateway_ended_total", reason="handshake_timeout") == 3, "counted")
-
-    def test_an_upgraded_client_is_not(self):
-        peer = self.peer().upgraded()
-        self.assertFalse(peer.is_cut_within(4))
-        peer.send(frame(PING, b"still"))
-        self.assertEqual(peer.until(PONG), b"still")
+        self.assertFalse(upgraded.is_cut_within(0.5))  # it was there first
+        upgraded.send(frame(PING, b"still"))
+        self.assertEqual(upgraded.until(PONG), b"still")
 
 
 class Frames(HttpTest):
@@ -333,39 +331,43 @@ class Frames(HttpTest):
 class Heartbeat(HttpTest):
     settings = {"session.heartbeat": "3s", "limits.close_timeout": "3s"}
 
-    def test_silence_is_pinged_and_then_closed(self):
+    def silence_is_pinged_and_then_closed(self):
         started = time.monotonic()
-        peer = self.peer().upgraded()
-        peer.until(TEXT)
-        self.assertEqual(peer.frame()[:2], (PING, b""))
-        pinged = time.monotonic() - started
-        code, reason = peer.closed()
-        closed = time.monotonic() - started
-        self.assertEqual((code, reason), (4102, "no sign of life"))
-        self.assertGreater(pinged, 2.8)
-        self.assertGreater(closed, 5.6)
-        self.assertTrue(peer.is_cut_within(60), "without a close frame in answer the stream ends all the same")
-        warren.wait_for(lambda: self.node.metric("warren_gateway_ended_total", reason="idle") == 1, "counted")
+        with wire.Peer(self.node.port) as peer:
+            peer.upgraded().until(TEXT)
+            self.assertEqual(peer.frame()[:2], (PING, b""))
+            pinged = time.monotonic() - started
+            code, reason = peer.closed()
+            closed = time.monotonic() - started
+            self.assertEqual((code, reason), (4102, "no sign of life"))
+            self.assertGreater(pinged, 2.8)
+            self.assertGreater(closed, 5.6)
+            self.assertTrue(peer.is_cut_within(60), "without a close frame in answer the stream ends all the same")
 
-    def test_any_sign_of_life_is_enough(self):
-        def live(sign):
-            with wire.Peer(self.node.port) as peer:
-                peer.upgraded()
-                for _ in range(3):  # three silences of a heartbeat: more than the two that are allowed
-                    peer.until(PING)
-                    peer.send(sign)
-                peer.send(frame(PING, b"here"))
-                while peer.until(PONG) != b"here":
-                    pass
+    def whoever_answers_the_close_ends_at_once(self):
+        with wire.Peer(self.node.port) as peer:
+            code, _ = peer.upgraded().closed()
+            peer.send(frame(CLOSE, wire.close_payload(code)))
+            self.assertEqual(peer.end(), b"")
 
+    def any_sign_of_life_is_enough(self, sign):
+        with wire.Peer(self.node.port) as peer:
+            peer.upgraded()
+            for _ in range(3):  # three silences of a heartbeat: more than the two that are allowed
+                peer.until(PING)
+                peer.send(sign)
+            peer.send(frame(PING, b"here"))
+            while peer.until(PONG) != b"here":
+                pass
+
+    def test_silence_and_signs_of_life(self):
+        """All at once: each takes its heartbeats."""
         with concurrent.futures.ThreadPoolExecutor() as pool:
-            list(pool.map(live, (frame(PONG), frame(PING, b"x"), frame(TEXT, b'{"op":"ping"}'))))
-
-    def test_a_client_that_answers_the_close_ends_at_once(self):
-        peer = self.peer().upgraded()
-        code, _ = peer.closed()
-        peer.send(frame(CLOSE, wire.close_payload(code)))
-        self.assertEqual(peer.end(), b"")
+            visits = [pool.submit(self.silence_is_pinged_and_then_closed), pool.submit(self.whoever_answers_the_close_ends_at_once),
+                      *(pool.submit(self.any_sign_of_life_is_enough, sign) for sign in (frame(PONG), frame(PING, b"x"), frame(TEXT, b'{"op":"ping"}')))]
+            for visit in visits:
+                visit.result()
+        warren.wait_for(lambda: self.node.metric("warren_gateway_ended_total", reason="idle") == 2, "counted")
 
 
 class Limit(HttpTest):
@@ -599,10 +601,10 @@ class InternalLimit(HttpTest):
                 return None
 
         inside = [warren.wait_for(enters, "there are two places") for _ in range(2)]
-        self.assertTrue(self.internal().is_cut_within(10))
+        self.assertTrue(self.internal().is_cut_within(60))
         inside[0].socket.close()
         inside.append(warren.wait_for(enters, "a place that was left is taken again"))
-        self.assertTrue(self.internal().is_cut_within(10))
+        self.assertTrue(self.internal().is_cut_within(60))
         inside[2].socket.close()
         inside[1].socket.close()
         warren.wait_for(lambda: self.node.is_ready(), "two places again")
