@@ -6,11 +6,13 @@ import os
 import sys
 import threading
 import time
+import urllib.parse
 
 import msgpack
 import pika
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
+import proxy  # noqa: E402
 import warren  # noqa: E402
 
 ENVELOPES = "application/vnd.warren.v1+msgpack"
@@ -174,38 +176,37 @@ class Proofs(warren.WarrenTest):
         self.broker.publish({"room": "lobby", "data": "end"})
         self.assertEqual([m for m in await clients[0].drain("end") if m["event"] == "message"], [])
 
+
+class Redelivered(warren.WarrenTest):
+    node_count = 0
+
     async def test_unacked_messages_come_again_and_are_heard_once(self):
         """The consumer's connection is cut before its acks: what is redelivered was heard already."""
-        node = self.nodes[1]
+        port = urllib.parse.urlsplit(self.broker.url).port
+        way = proxy.Proxy(port, is_amqp=True)
+        await way.start()
+        self.addAsyncCleanup(way.close)
+        url = self.broker.url.replace(f":{port}/", f":{way.port}/")
+        node = await asyncio.to_thread(lambda: self.start_node(settings={"amqp.url": url, "amqp.queue": "durable"}))
+        self.addAsyncCleanup(asyncio.to_thread, node.stop)  # while it has its way
         client = await self.room(node, "lobby", "bob")
+        link = None
         for round_ in range(3):
-            for n in range(20):
-                self.broker.publish({"room": "lobby", "data": [round_, n]}, message_id=f"{round_}-{n}")
-            connected = self.connections_of(node, "consumer")
-            await asyncio.to_thread(self.cut, node, "consumer")
-            await asyncio.to_thread(warren.wait_for, lambda: self.connections_of(node, "consumer") > connected, "a new connection")
-            await asyncio.to_thread(node.wait_ready)
-        # What fell into the time without a queue is lost to an unsequenced channel; what came, came once.
-        self.broker.publish({"room": "lobby", "data": "end"})
-        heard = [tuple(m["data"]) for m in await client.drain("end") if m["event"] == "message"]
-        self.assertEqual(len(heard), len(set(heard)))
-        self.assertGreater(len(heard), 0)
+            link = next(each for each in way.links if each.is_consumer and each is not link)
+            link.frames.dropping.add(proxy.BASIC_ACK)
+            redelivered = await asyncio.to_thread(node.metric, "warren_amqp_redelivered_bodies_total")
+            await asyncio.to_thread(self.publish, round_, 20)
+            self.assertEqual([(await client.message())["data"] for _ in range(20)], [[round_, n] for n in range(20)])
+            link.abort()
+            await asyncio.to_thread(warren.wait_for, lambda: node.metric("warren_amqp_redelivered_bodies_total") >= redelivered + 20, "they come again")
+        await asyncio.to_thread(self.broker.publish, {"room": "lobby", "data": "end"})
+        self.assertEqual([m for m in await client.drain("end") if m["event"] == "message"], [])
 
-    @staticmethod
-    def connections_of(node, role):
-        """So many it has had."""
-        return node.log().count(f'msg="broker connected" role={role}')
-
-    def cut(self, node, role):
-        def close():
-            for connection in self.broker.api("GET", f"vhosts/{self.broker.vhost}/connections"):
-                name = connection.get("client_properties", {}).get("connection_name", "")
-                if node.id in name and role in name:
-                    self.broker.api("DELETE", "connections/" + warren.urllib.parse.quote(connection["name"], safe=""))
-                    return True
-            return False
-
-        warren.wait_for(close, f"the {role}'s connection among the broker's")
+    def publish(self, round_, count):
+        with self.broker.channel() as channel:
+            for n in range(count):
+                channel.basic_publish("warren.fanout", "", b'{"room":"lobby","data":[%d,%d]}' % (round_, n),
+                                      pika.BasicProperties(message_id=f"{round_}-{n}", delivery_mode=2))
 
 
 class LockedName(warren.WarrenTest):
@@ -215,6 +216,7 @@ class LockedName(warren.WarrenTest):
         node = self.nodes[0]
         alice = await self.room(node, "lobby", "alice")
         await asyncio.to_thread(node.stop)
+        warren.wait_for(lambda: f"warren.node.{node.id}" not in self.broker.queues(), "the broker has ended its queue with its connection")
         connection = self.broker.connect(heartbeat=60)
         connection.channel().queue_declare(f"warren.node.{node.id}", exclusive=True)
         release = threading.Event()

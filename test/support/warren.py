@@ -151,6 +151,19 @@ class Broker:
             channel.basic_publish(exchange, routing_key, body,
                                   pika.BasicProperties(content_type=content_type, delivery_mode=2, **properties))
 
+    def cut(self, *words):
+        """Closes the connection in whose name all of these words are, by the management API; whether there was one. What the API tells of may
+        have ended meanwhile."""
+        for connection in self.api("GET", f"vhosts/{self.vhost}/connections"):
+            name = connection.get("client_properties", {}).get("connection_name", "")
+            if all(word in name for word in words):
+                status, answer, _ = fetch(f"{self.management}/api/connections/{urllib.parse.quote(connection['name'], safe='')}", "DELETE")
+                if status not in (204, 404):
+                    raise AssertionError(f"{name}: {status} {answer[:300]}")
+                if status == 204:
+                    return True
+        return False
+
     def queues(self):
         return {q["name"]: q for q in self.api("GET", f"queues/{self.vhost}?disable_stats=true&enable_queue_totals=true")}
 
