@@ -2,7 +2,7 @@
 
 #include <stdio.h>
 
-#define FRAMES_IN_ALL 500000
+#define FRAMES_IN_ALL 200000
 
 static const struct {
     const char *label, *name, *rate_name, *ratio_label, *ratio_name;

@@ -15,6 +15,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -22,6 +23,9 @@ import unittest
 import urllib.parse
 
 import websockets
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
+import side_by_side  # noqa: E402
 
 BINARY = os.path.join(os.environ.get("WARREN_BIN", "build/release/bin"), "warren-bench")
 
@@ -347,6 +351,10 @@ class Honest(unittest.TestCase):
             done = subprocess.run([BINARY, *arguments], capture_output=True, timeout=180)
             self.assertEqual((done.returncode, done.stderr), (0, b""))
             self.assertIn(b"warren-bench", done.stdout)
+
+
+def load_tests(_loader, tests, _pattern):
+    return side_by_side.Suite(tests, 8)
 
 
 if __name__ == "__main__":
