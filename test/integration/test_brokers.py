@@ -10,6 +10,8 @@ import sys
 import tempfile
 import threading
 
+import pika
+
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
 import warren  # noqa: E402
 
@@ -117,8 +119,8 @@ class Tls(BrokersTest):
         await self.flows(node)
         self.assertLessEqual(wire.protocols, {"TLSv1.2", "TLSv1.3"})
         self.assertIn("broker=amqps://", node.log())
-        code, out, _ = warren.run_tool("warrenctl", "--api", node.api, "ingress")
-        self.assertEqual((code, out.splitlines()[0].split(",")[0]), (0, "ingress  0 waiting"))
+        warren.wait_for(lambda: warren.run_tool("warrenctl", "--api", node.api, "ingress")[1].startswith("ingress  0 waiting,"), "it is acknowledged")
+        self.assertEqual(warren.run_tool("warrenctl", "--api", node.api, "ingress")[0], 0)
         code, _, errors = warren.run_tool("warrenctl", "archive", "--out", self.path("out"), "--url", url,
                                           environment={"SSL_CERT_FILE": self.path("localhost.pem")})
         self.assertEqual(code, 1, "there is no archive queue, but the broker was reached")
@@ -128,7 +130,7 @@ class Tls(BrokersTest):
     async def test_nobody_vouches_for_it(self):
         _, url = self.wire("localhost")
         node = await asyncio.to_thread(self.start, url, ready=False)
-        self.assertIn("cert verification failed", node.log())
+        warren.wait_for(lambda: "cert verification failed" in node.log(), "it says why")
         node = await asyncio.to_thread(self.start, url, amqp__tls_verify="no")
         await self.flows(node)
 
@@ -169,8 +171,9 @@ class Durable(BrokersTest):
                                    "its consumer")
         self.assertTrue(consumer[0]["exclusive"])
         node.kill()
-        for n in range(60):
-            self.broker.publish({"room": "plain", "data": n}, message_id=f"m-{n}")
+        with self.broker.channel() as channel:
+            for n in range(60):
+                channel.basic_publish("warren.fanout", "", b'{"room":"plain","data":%d}' % n, pika.BasicProperties(message_id=f"m-{n}", delivery_mode=2))
         warren.wait_for(lambda: self.broker.queues()[name]["messages"] == 50, "the newest are held")
         again = await asyncio.to_thread(lambda: self.start_node(port=node.port, internal=node.internal_port))
         warren.wait_for(lambda: self.broker.queues()[name]["messages"] == 0, "it takes them")

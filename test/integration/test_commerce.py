@@ -24,7 +24,7 @@ class OldClient:
     @classmethod
     async def open(cls, test, node, room, name):
         url = f"{node.ws}/websocket/{urllib.parse.quote(room)}/{urllib.parse.quote(name)}"
-        client = cls(await websockets.connect(url, open_timeout=60, compression=None), name)
+        client = cls(await websockets.connect(url, open_timeout=60, compression=None, max_queue=None), name)
         test.addAsyncCleanup(client.socket.close)
         return client
 
