@@ -20,6 +20,7 @@ import unittest
 import urllib.parse
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
+import side_by_side  # noqa: E402
 import warren  # noqa: E402
 import websockets  # noqa: E402
 
@@ -500,6 +501,10 @@ class Limit(unittest.TestCase):
         done = subprocess.run([BINARY, "limit", "--clients", "2", "--messages", "64"], capture_output=True, timeout=180, check=False)
         self.assertTrue(re.search(rb"limit, a write each +[\d.]+ s CPU per 1,000,000 frames", done.stdout), done.stdout)
         self.assertTrue(re.search(rb"^  machine +\d+ cores?, ", done.stdout, re.M), done.stdout)
+
+
+def load_tests(_loader, tests, _pattern):
+    return side_by_side.Suite(tests, 3)  # most of their time they wait
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
+import side_by_side  # noqa: E402
 import warren  # noqa: E402
 import wire  # noqa: E402
 from wire import PING, PONG, TEXT, frame, upgrade  # noqa: E402
@@ -47,6 +48,13 @@ class EdgeTest(warren.WarrenTest):
     node_count = 0
     standalone = True
 
+    def setUp(self):
+        super().setUp()
+        self.folder = tempfile.mkdtemp(dir=folder)
+
+    def own(self, name):
+        return os.path.join(self.folder, name)
+
     def peer(self, node, before=b"", tls=None, timeout=60):
         peer = wire.Peer(node.port, timeout=timeout)
         self.addCleanup(lambda: peer.socket.close())
@@ -73,9 +81,9 @@ class EdgeTest(warren.WarrenTest):
         return warren.wait_for(find, f"a log line with {parts}")
 
     def write_config(self, text):
-        with open(path("node.conf"), "w") as file:
+        with open(self.own("node.conf"), "w") as file:
             file.write(text)
-        return path("node.conf")
+        return self.own("node.conf")
 
     def reload(self, node, result="ok"):
         before = node.metric("warren_reloads_total", result=result)
@@ -99,14 +107,14 @@ def anybody(version=None):
 
 class Certificates(EdgeTest):
     def start(self, **settings):
-        config = self.write_config(f"[tls]\ncertificate = {path('live.pem')}\nkey = {path('live.key')}\n")
+        config = self.write_config(f"[tls]\ncertificate = {self.own('live.pem')}\nkey = {self.own('live.key')}\n")
         self.use("ecdsa")
         self.node = self.start_node(ready=False, config=config, settings={"listen.echo": "on", **settings})
         self.node.wait_ready()
 
     def use(self, name, key=None):
-        shutil.copy(path(name + ".pem"), path("live.pem"))
-        shutil.copy(path((key or name) + ".key"), path("live.key"))
+        shutil.copy(path(name + ".pem"), self.own("live.pem"))
+        shutil.copy(path((key or name) + ".key"), self.own("live.key"))
 
     def s_client(self, *arguments):
         """Asks for /healthz by OpenSSL's own client; returns what it printed."""
@@ -139,7 +147,7 @@ class Certificates(EdgeTest):
         self.start()
         for version in ("-tls1_2", "-tls1_3"):
             with self.subTest(version=version):
-                saved = path("session" + version)
+                saved = self.own("session" + version)
                 self.assertIn("New, TLSv1", self.s_client(version, "-sess_out", saved))
                 self.assertIn("Reused, TLSv1", self.s_client(version, "-sess_in", saved, "-sess_out", saved))
                 self.reload(self.node)
@@ -149,7 +157,7 @@ class Certificates(EdgeTest):
     def test_without_tickets(self):
         self.start(**{"tls.tickets": "off"})
         for version in ("-tls1_2", "-tls1_3"):
-            saved = path("none" + version)
+            saved = self.own("none" + version)
             self.s_client(version, "-sess_out", saved)
             if os.path.exists(saved):
                 self.assertNotIn("Reused", self.s_client(version, "-sess_in", saved))
@@ -168,7 +176,7 @@ class Certificates(EdgeTest):
         self.reload(self.node, "bad")
         self.logged(self.node, "nothing has changed", "live")
         self.assertEqual(self.subject(), "second")
-        os.remove(path("live.pem"))
+        os.remove(self.own("live.pem"))
         self.reload(self.node, "bad")
         self.assertEqual(self.subject(), "second")
         self.assertEqual(peer.send(frame(TEXT, b"and here")).until(TEXT), b"and here")
@@ -191,7 +199,7 @@ class Certificates(EdgeTest):
         silent = [self.peer(self.node) for _ in range(4)]
         warren.wait_for(lambda: self.node.metric("warren_gateway_tls_waiting") == 2, "two wait")
         self.assertEqual(self.node.metric("warren_gateway_tls_handshaking"), 2)
-        self.assertTrue(self.peer(self.node).is_cut_within(5), "one too many")
+        self.assertTrue(self.peer(self.node).is_cut_within(60), "one too many")
         self.ended(self.node, "tls_busy")
         silent[0].socket.close()
         silent[1].socket.close()
@@ -361,9 +369,9 @@ class Reloading(EdgeTest):
 
     def test_the_service_manager_is_told(self):
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-            manager.bind(path("notify"))
+            manager.bind(self.own("notify"))
             manager.settimeout(60)
-            node = self.start_node(config=self.write_config(""), environment={"NOTIFY_SOCKET": path("notify")})
+            node = self.start_node(config=self.write_config(""), environment={"NOTIFY_SOCKET": self.own("notify")})
             self.assertEqual(manager.recv(1000), b"READY=1")
             for text, result in (("", "ok"), ("[nonsense]\n", "bad")):
                 self.write_config(text)
@@ -517,37 +525,9 @@ class Limits(EdgeTest):
 
 
 class Storms(EdgeTest):
-    def storm(self, node, count, concurrency=200):
-        """Clients that all come at once; (status, the rest) of each that got an answer."""
-        answers, lock, left = [], threading.Lock(), iter(range(count))
-
-        def come():
-            while True:
-                with lock:
-                    if next(left, None) is None:
-                        return
-                try:
-                    peer = wire.Peer(node.port, timeout=120)
-                    response = peer.send(wire.upgrade("/ws")).response()
-                    with lock:
-                        answers.append((response.status, response["Retry-After"], peer))
-                except (ConnectionError, EOFError):
-                    with lock:
-                        answers.append((0, None, None))
-        threads = [threading.Thread(target=come) for _ in range(concurrency)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        for _, _, peer in answers:
-            if peer:
-                peer.socket.close()
-        return answers
-
     def test_newcomers_wait_for_their_turn(self):
         node = self.start_node(settings={"limits.accept_rate": "300", "listen.echo": "on"})
         here = self.peer(node).upgraded("/echo")
-        began = time.monotonic()
         waited, stop = [], threading.Event()
 
         def talk():
@@ -558,11 +538,13 @@ class Storms(EdgeTest):
                 stop.wait(0.005)
         talker = threading.Thread(target=talk)
         talker.start()
-        answers = self.storm(node, 600)
+        began = time.monotonic()
+        newcomers = [self.peer(node, wire.upgrade("/ws"), timeout=120) for _ in range(600)]  # the kernel takes them all at once
+        statuses = {peer.response().status for peer in newcomers}
         took = time.monotonic() - began
         stop.set()
         talker.join()
-        self.assertEqual({status for status, _, _ in answers}, {101}, "nobody is lost: the backlog holds them")
+        self.assertEqual(statuses, {101}, "nobody is lost: the backlog holds them")
         self.assertGreater(took, 1.8, "no faster than they may")
         self.assertGreater(node.metric("warren_gateway_accept_pauses_total"), 3)
         self.assertGreater(len(waited), 10)
@@ -584,6 +566,10 @@ class Storms(EdgeTest):
         self.ended(node, "storm", 100)
         self.logged(node, "newcomers come faster")
         self.assertEqual(node.readiness()[0], 200)
+
+
+def load_tests(_loader, tests, _pattern):
+    return side_by_side.Suite(tests, 4)  # most of them wait for a time-out
 
 
 if __name__ == "__main__":

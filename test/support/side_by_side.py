@@ -3,7 +3,7 @@
     def load_tests(_loader, tests, _pattern):
         return side_by_side.Suite(tests, 8)
 
-Without fixtures of classes and modules; single tests, named on the command line, run as ever.
+A module's fixture is made for all of them; fixtures of classes are not. Single tests, named on the command line, run as ever.
 """
 import concurrent.futures
 import unittest
@@ -46,10 +46,16 @@ class Suite(unittest.TestSuite):
             test.run(said)
             return test, said.calls
 
+        first = next(iter(self))
+        self._handleModuleFixture(first, result)
+        if result._moduleSetUpFailed:
+            return result
         with concurrent.futures.ThreadPoolExecutor(self.at_once) as pool:
             for test, calls in pool.map(run, self):
                 result.startTest(test)
                 for name, arguments in calls:
                     getattr(result, name)(*arguments)
                 result.stopTest(test)
+        result._previousTestClass = first.__class__
+        self._handleModuleTearDown(result)
         return result
