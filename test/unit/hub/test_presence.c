@@ -2,18 +2,18 @@
 
 #include <stdio.h>
 
-static void open_world_with(struct world *w, int64_t interval_ms, bool is_sequenced)
+static void open_world_with(struct world *w, int64_t interval_ms, bool is_sequenced, int64_t lease_ms)
 {
     world_init(w);
     w->is_sequenced = is_sequenced;
     w->config.online_interval_ms = interval_ms;
-    w->config.lease_ms = 1500;
+    w->config.lease_ms = lease_ms;
     world_open(w);
 }
 
 static void open_world(struct world *w, int64_t interval_ms)
 {
-    open_world_with(w, interval_ms, false);
+    open_world_with(w, interval_ms, false, 1500);
 }
 
 static void wait_online(struct client *c, const char *expected)
@@ -177,7 +177,7 @@ static void test_sessions_travel_together(void **state base_unused)
     struct world w;
     size_t puts, items;
 
-    open_world_with(&w, 30, true);
+    open_world_with(&w, 30, true, 60000); /* a renewal that is late states all again */
     for (size_t i = 0; i < COUNT; i++) {
         (void)snprintf(users[i], sizeof(users[i]), "%zu", i);
         client_open_begin(&clients[i], &w, i % WORLD_PORTS, users[i], NULL);
@@ -205,7 +205,7 @@ static void test_interest_ends_before_it_begins_again(void **state base_unused)
     struct client a;
     struct world w;
 
-    open_world_with(&w, 30, true);
+    open_world_with(&w, 30, true, 1500);
     w.store.noted_channel = "room:42";
     client_open(&a, &w, 0, "a", "42");
     assert_string_equal(w.store.notes, "P");
@@ -225,7 +225,7 @@ static void test_a_refused_session_is_repeated(void **state base_unused)
     struct client a, b, c;
     struct world w;
 
-    open_world(&w, 30);
+    open_world_with(&w, 30, false, 4500); /* a renewal that is late by a third of it states all again */
     w.store.refused_user = "a";
     client_open(&a, &w, 0, "a", NULL);
     client_open(&b, &w, 1, "b", NULL);
