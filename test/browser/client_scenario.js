@@ -6,6 +6,7 @@
   "use strict";
 
   function begin(Warren, urls, options) {
+    const AHEAD = 200; // as many numbers may wait for an answer: where they take longer than a number's time, no more wait than a client keeps
     const report = { said: 0, answered: 0, failed: [], heard: { talker: [], listener: [] }, told: [], states: [], nodes: {} };
     const make = (name) => {
       const client = new Warren(urls, { user: name, backoffMs: 200, backoffMaxMs: 1000, patienceMs: 2000, ...options });
@@ -23,8 +24,10 @@
     const say = async () => {
       await joined;
       while (!stopping) {
-        const number = ++report.said;
-        talker.send("numbers", number).then(() => report.answered++, (error) => report.failed.push([number, error.code, error.message]));
+        if (report.said - report.answered < AHEAD) {
+          const number = ++report.said;
+          talker.send("numbers", number).then(() => report.answered++, (error) => report.failed.push([number, error.code, error.message]));
+        }
         await new Promise((resolve) => root.setTimeout(resolve, 10));
       }
     };

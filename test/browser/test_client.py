@@ -98,7 +98,8 @@ class Unit(unittest.TestCase):
 
 class Client(warren.WarrenTest):
     node_count = 0
-    settings = {"drain.period": "1s", "drain.rate": "0", "session.heartbeat": "2s"}
+    settings = {"drain.period": "1s", "drain.rate": "0", "session.heartbeat": "2s",
+                "channel.rooms.match": "room:*", "channel.rooms.log_length": "50000", "channel.rooms.log_bytes": "64m"}  # longer than any absence
 
     @classmethod
     def setUpClass(cls):
