@@ -6,6 +6,7 @@ WARREN_TEST_SCREENSHOTS, a folder, keeps what it looked like.
 import os
 import signal
 import sys
+import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
 import warren  # noqa: E402
@@ -16,20 +17,32 @@ SIZES = (("desktop", 1280, 800, False), ("laptop", 1024, 600, False), ("tablet",
          ("small", 320, 568, True))
 
 
-class Demo(warren.WarrenTest):
+browser = None  # one for all tests: to start it takes longer than most of what is done with it
+
+
+def setUpModule():
+    global browser
+    browser = webdriver.Browser()
+    unittest.addModuleCleanup(browser.close)
+
+
+class Page(warren.WarrenTest):
     node_count = 2
     settings = {"listen.demo": "on", "hub.online_interval": "100ms"}
+    lobby = "lobby"
 
     def setUp(self):
+        self.browser = browser
         super().setUp()
-        self.browser = webdriver.Browser()
-        self.addCleanup(self.browser.close)
+        self.addCleanup(browser.clear)
 
-    def page(self, here, other, room="lobby"):
-        self.browser.open(f"{here.http}/?room={room}&other={other.ws}/ws")
+    def page(self, here, other):
+        self.browser.open(f"{here.http}/?room={self.lobby}&other={other.ws}/ws")
 
-    def join(self, name, room="lobby"):
-        self.browser.type("#room", room)
+    def join(self, name, room=None):
+        if room:
+            self.browser.type("#room", room)
+        room = room or self.lobby
         self.browser.type("#name", name)
         self.browser.click("#connect")
         self.wait(lambda: self.one(".state") == "connected", "connected")
@@ -63,7 +76,7 @@ class Demo(warren.WarrenTest):
         """Where a comment is; one more is said if none is in flight any more."""
         left = self.browser.run("const c = document.querySelector('.comment'); return c && c.getBoundingClientRect().left")
         if left is None:
-            node.post("/v1/rooms/lobby/messages", {"data": {"text": "flies, too"}, "from": "bob"})
+            node.post(f"/v1/rooms/{self.lobby}/messages", {"data": {"text": "flies, too"}, "from": "bob"})
         return left
 
     def said(self):
@@ -79,6 +92,26 @@ class Demo(warren.WarrenTest):
         if folder:
             with open(os.path.join(folder, f"demo-{name}.png"), "wb") as file:
                 file.write(picture)
+
+
+class Demo(Page):
+    """Its nodes are there for all tests, and a room for each."""
+
+    cluster, rooms = None, 0
+
+    def setUp(self):
+        if not Demo.cluster:
+            cluster = warren.WarrenTest()
+            cluster.settings, cluster.addCleanup = self.settings, Demo.addClassCleanup
+            cluster.setUp()
+            Demo.cluster = cluster
+        Demo.rooms += 1
+        self.node_count, self.lobby = 0, f"lobby-{Demo.rooms}"
+        super().setUp()
+        self.nodes, self.broker, self.prefix = [*self.cluster.nodes], self.cluster.broker, self.cluster.prefix
+
+    def needs_services(self):
+        return False  # but what the cluster has
 
     def test_two_tabs_on_two_nodes(self):
         first, second = self.nodes
@@ -120,7 +153,7 @@ class Demo(warren.WarrenTest):
             self.browser.run("window.flown = []; window.hearts = 0; new MutationObserver(list => list.forEach(m => m.addedNodes.forEach(n => "
                              "n.nodeType !== 1 ? 0 : n.classList.contains('heart') ? window.hearts++ : window.flown.push(n.textContent))))"
                              ".observe(document.querySelector('.stage'), {subtree: true, childList: true})")
-            second.post("/v1/rooms/lobby/messages", {"data": {"text": f"flies at {name}"}, "from": "bob"})
+            second.post(f"/v1/rooms/{self.lobby}/messages", {"data": {"text": f"flies at {name}"}, "from": "bob"})
             self.wait(lambda name=name: f"flies at {name}" in self.browser.run("return window.flown"), "a comment flies")
             left = self.wait(lambda: self.flying(second), "a comment is in flight")
             self.wait(lambda left=left: self.browser.run(
@@ -144,7 +177,7 @@ class Demo(warren.WarrenTest):
         self.say("the last word")  # behind what the chatter said until now
         self.heard("the last word")
         said = self.said()[-30:]
-        self.browser.open(f"{second.http}/?room=lobby&name=bob")
+        self.browser.open(f"{second.http}/?room={self.lobby}&name=bob")
         self.wait(lambda: self.said() == said, "a newcomer, on the other node, gets what was said before")
         self.wait(lambda: self.one(".likes") == str(likes), "and the likes")
         self.assertEqual(self.browser.run("return stage.skipped + document.querySelectorAll('.comment').length"), 0, "which does not fly")
@@ -154,7 +187,7 @@ class Demo(warren.WarrenTest):
         self.page(*self.nodes)
         self.join("ada")
         self.browser.run("for (let i = 0; i < 1000; i++) stage.fly('x'.repeat(i % 60), false); stage.hearts(1e6); stage.hearts(1e6);"
-                         "for (let i = 0; i < 1000; i++) onMessage({from: 'x', time: 0, channel: 'room:lobby', data: i})")
+                         "for (let i = 0; i < 1000; i++) onMessage({from: 'x', time: 0, channel: 'room:' + room, data: i})")
         self.assertLess(self.browser.run("return document.querySelectorAll('.comment, .heart').length"), 120)
         self.assertLessEqual(self.browser.run("return document.querySelector('.log').childElementCount"), 300)
 
@@ -166,7 +199,7 @@ class Demo(warren.WarrenTest):
             const log = document.querySelector('.log'), height = Object.getOwnPropertyDescriptor(Element.prototype, 'scrollHeight').get;
             let asked = 0;
             Object.defineProperty(log, 'scrollHeight', { get() { asked++; return height.call(this); } });
-            for (let i = 0; i < 1000; i++) onMessage({from: 'x', time: 0, channel: 'room:lobby', data: {text: 'text ' + i}});
+            for (let i = 0; i < 1000; i++) onMessage({from: 'x', time: 0, channel: 'room:' + room, data: {text: 'text ' + i}});
             return asked""")
         self.assertLess(asked, 10)
         self.wait(lambda: self.browser.run("const l = document.querySelector('.log'); return l.scrollHeight - l.scrollTop - l.clientHeight < 2"),
@@ -179,7 +212,7 @@ class Demo(warren.WarrenTest):
         self.browser.run("""
             window.log = document.querySelector('.log');
             window.atEnd_ = () => log.scrollHeight - log.scrollTop - log.clientHeight < 2;
-            window.speak = (text) => onMessage({from: 'x', time: 0, channel: 'room:lobby', data: {text}});
+            window.speak = (text) => onMessage({from: 'x', time: 0, channel: 'room:' + room, data: {text}});
             for (let i = 0; i < 60; i++) speak('text ' + i)""")
         self.wait(lambda: self.browser.run("return log.scrollTop > 0 && atEnd_()"), "the newest one is in sight")
         self.browser.run("speak('long '.repeat(400)); log.dispatchEvent(new Event('scroll'))")
@@ -187,7 +220,8 @@ class Demo(warren.WarrenTest):
         self.browser.run("new ResizeObserver(() => log.dispatchEvent(new Event('scroll'))).observe(log)")
         for name, width, height, mobile in SIZES:
             self.browser.resize(width, height, mobile)
-            self.wait(lambda width=width: self.browser.run("return innerWidth") == width and self.browser.run("return atEnd_()"), f"followed: {name}")
+            # also that the page has seen it: a reader's scrolling before that is taken for the layout's
+            self.wait(lambda: self.browser.run("return size === `${log.clientWidth} ${log.clientHeight}` && atEnd_()"), f"followed: {name}")
         self.browser.run("log.scrollTop = log.scrollHeight / 2")
         self.wait(lambda: self.browser.run("return log.classList.contains('reading')"), "the reader has scrolled up")
         place = """
@@ -210,12 +244,15 @@ class Demo(warren.WarrenTest):
         self.wait(lambda: self.all(".people li") == ["ada"], "the list is there")
         self.browser.run("""
             window.asked = 0;
-            client.request = (op) => op === 'online' ? (window.asked++, Promise.resolve({count: 2, users: ['ada', 'zoe']})) : Promise.reject({});
-            onOnline({room: 'lobby', count: 3, joined: ['bob', 'eve'], left: [], more: 0});
-            onOnline({room: 'lobby', count: 2, joined: [], left: ['bob'], more: 0})""")
+            client.close(); // what really happens is not heeded any more
+            clearTimeout(peopleTimer);
+            peopleTimer = 0;
+            client = {state: 'open', close() {}, request: (op) => op === 'online' ? (window.asked++, Promise.resolve({count: 2, users: ['ada', 'zoe']})) : Promise.reject({})};
+            onOnline({room, count: 3, joined: ['bob', 'eve'], left: [], more: 0});
+            onOnline({room, count: 2, joined: [], left: ['bob'], more: 0})""")
         self.assertEqual(self.all(".people li"), ["ada", "eve"])
         self.assertEqual(self.browser.run("return window.asked + (peopleTimer ? 1 : 0)"), 0)
-        self.browser.run("onOnline({room: 'lobby', count: 2, joined: [], left: ['gone'], more: 0}); onOnline({room: 'lobby', count: 4, joined: [], left: [], more: 2})")
+        self.browser.run("onOnline({room, count: 2, joined: [], left: ['gone'], more: 0}); onOnline({room, count: 4, joined: [], left: [], more: 2})")
         self.wait(lambda: self.all(".people li") == ["ada", "zoe"], "asked, since two were not named")
         self.assertEqual(self.browser.run("return window.asked"), 1)
 
@@ -229,7 +266,7 @@ class Demo(warren.WarrenTest):
         self.assertEqual(self.browser.run("return [document.activeElement.id, document.querySelector('.where').ariaExpanded]"), ["room", "true"])
         self.browser.run("document.activeElement.dispatchEvent(new KeyboardEvent('keydown', {key: 'Escape', bubbles: true}))")
         self.assertEqual(self.browser.run("return [document.activeElement.className, document.querySelector('.where').ariaExpanded]"), ["where", "false"])
-        self.assertEqual(self.browser.run("return document.title"), "lobby – Warren")
+        self.assertEqual(self.browser.run("return document.title"), f"{self.lobby} – Warren")
 
     def test_nothing_moves_for_those_who_do_not_want_it(self):
         self.browser.do("POST", "/goog/cdp/execute", {"cmd": "Emulation.setEmulatedMedia", "params": {
@@ -274,26 +311,6 @@ class Demo(warren.WarrenTest):
         self.assertIsNone(self.browser.run("return window.pwned ?? null"))
         self.assertNotEqual(self.browser.run("return getComputedStyle(document.getElementById('styled')).color"), "rgb(1, 2, 3)")
 
-    def test_its_node_drains_and_the_next_one_dies(self):
-        """The page goes on with the other node, hears what was said meanwhile, and what it says meanwhile is said once."""
-        first, second = self.nodes
-        self.page(first, second)
-        self.join("ada")
-        self.say("before")
-        self.heard("before")
-        first.signal(signal.SIGTERM)
-        self.wait(lambda: f"Now on node {second.id}." in self.all(".note"), "it moves on")
-        self.assertTrue(any(n.startswith("This node ends; moving on in ") for n in self.all(".note")))
-        self.say("on the other node")
-        self.heard("on the other node")
-        first.process.wait(60)
-        again = self.start_node(port=first.port, internal=first.internal_port)
-        second.kill()
-        again.post("/v1/rooms/lobby/messages", {"data": "meanwhile", "from": "bob"})
-        self.browser.run("say('said in between')")
-        self.wait(lambda: self.one(".state") == "connected" and self.one(".state") and "said in between" in self.said(), "it is back")
-        self.assertEqual(sorted(self.said()), sorted(["before", "on the other node", "meanwhile", "said in between"]), "each once")
-
     def test_a_node_of_before_likes(self):
         self.page(*self.nodes)
         self.join("ada")
@@ -302,15 +319,6 @@ class Demo(warren.WarrenTest):
         self.wait(lambda: self.browser.run("return document.querySelector('.like').disabled"), "it is not offered any more")
         self.say("the rest goes on")
         self.heard("the rest goes on")
-
-    def test_addresses_that_are_none(self):
-        node = self.nodes[0]
-        self.browser.open(f"{node.http}/?room=lobby&other=ftp://nowhere/")
-        self.join("ada")
-        node.kill()
-        self.wait(lambda: self.one(".state") == "reconnecting", "it says so")
-        self.start_node(port=node.port, internal=node.internal_port)
-        self.wait(lambda: self.one(".state") == "connected", "and goes on when it can")
 
     def test_closed_for_good(self):
         """One session a user on this node: the page is told so, does not come back, and offers to join again."""
@@ -328,8 +336,8 @@ class Demo(warren.WarrenTest):
         self.wait(lambda: self.one(".state") == "connected", "under another name")
 
     def test_a_link_joins(self):
-        self.browser.open(f"{self.nodes[0].http}/?room=lobby&name=ada")
-        self.wait(lambda: "ada joined lobby" in self.all(".note"), "joined")
+        self.browser.open(f"{self.nodes[0].http}/?room={self.lobby}&name=ada")
+        self.wait(lambda: f"ada joined {self.lobby}" in self.all(".note"), "joined")
 
     def test_it_fits(self):
         """Nothing wider than the screen, the text box and the newest message in sight, at any size."""
@@ -345,7 +353,7 @@ class Demo(warren.WarrenTest):
                      "x" * 150, "日本語もどうぞ ☕"):
             self.say(line)
             self.heard(line)
-        self.nodes[1].post("/v1/rooms/lobby/messages", {"data": {"order": 17, "state": "paid"}})
+        self.nodes[1].post(f"/v1/rooms/{self.lobby}/messages", {"data": {"order": 17, "state": "paid"}})
         self.wait(lambda: len(self.said()) == 5, "the back end's message")
         for name, width, height, mobile in SIZES:
             self.browser.resize(width, height, mobile)
@@ -370,6 +378,39 @@ class Demo(warren.WarrenTest):
                     return [...document.querySelectorAll("button, .composer input")].filter(e => e.offsetParent && e.closest(".composer"))
                         .map(e => e.getBoundingClientRect()).filter(r => r.height < 36 || r.width < 36).length""")
                 self.assertEqual(small, 0, f"{name}: fingers hit them")
+
+
+class Ends(Page):
+    """Nodes that end."""
+
+    def test_its_node_drains_and_the_next_one_dies(self):
+        """The page goes on with the other node, hears what was said meanwhile, and what it says meanwhile is said once."""
+        first, second = self.nodes
+        self.page(first, second)
+        self.join("ada")
+        self.say("before")
+        self.heard("before")
+        first.signal(signal.SIGTERM)
+        self.wait(lambda: f"Now on node {second.id}." in self.all(".note"), "it moves on")
+        self.assertTrue(any(n.startswith("This node ends; moving on in ") for n in self.all(".note")))
+        self.say("on the other node")
+        self.heard("on the other node")
+        first.process.wait(60)
+        again = self.start_node(port=first.port, internal=first.internal_port)
+        second.kill()
+        again.post(f"/v1/rooms/{self.lobby}/messages", {"data": "meanwhile", "from": "bob"})
+        self.browser.run("say('said in between')")
+        self.wait(lambda: self.one(".state") == "connected" and self.one(".state") and "said in between" in self.said(), "it is back")
+        self.assertEqual(sorted(self.said()), sorted(["before", "on the other node", "meanwhile", "said in between"]), "each once")
+
+    def test_addresses_that_are_none(self):
+        node = self.nodes[0]
+        self.browser.open(f"{node.http}/?room={self.lobby}&other=ftp://nowhere/")
+        self.join("ada")
+        node.kill()
+        self.wait(lambda: self.one(".state") == "reconnecting", "it says so")
+        self.start_node(port=node.port, internal=node.internal_port)
+        self.wait(lambda: self.one(".state") == "connected", "and goes on when it can")
 
 
 if __name__ == "__main__":

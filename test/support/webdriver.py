@@ -64,6 +64,19 @@ class Browser:
     def new_tab(self):
         self.switch(self.do("POST", "/window/new", {"type": "tab"})["handle"])
 
+    def clear(self):
+        """Nothing is left of what was open: another tab, with its own size and media, an empty console, and nothing that was stored."""
+        old = self.do("GET", "/window/handles")
+        self.new_tab()
+        new = self.tab()
+        for handle in old:
+            self.switch(handle)
+            self.do("DELETE", "/window")
+        self.switch(new)
+        self.do("POST", "/goog/cdp/execute", {"cmd": "Storage.clearDataForOrigin", "params": {"origin": "*", "storageTypes": "all"}})
+        self.do("POST", "/goog/cdp/execute", {"cmd": "Network.clearBrowserCache", "params": {}})
+        self.console()
+
     def tab(self):
         return self.do("GET", "/window")
 
@@ -94,9 +107,10 @@ class Browser:
         return [f"{entry['level']}: {entry['message']}" for entry in self.do("POST", "/se/log", {"type": "browser"})]
 
     def resize(self, width, height, mobile=False):
-        """The page's own size, to a pixel; narrower than a window may be."""
+        """The page's own size, to a pixel; narrower than a window may be. The page has it when this returns, if perhaps not seen it."""
         self.do("POST", "/goog/cdp/execute", {"cmd": "Emulation.setDeviceMetricsOverride", "params": {
             "width": width, "height": height, "deviceScaleFactor": 2 if mobile else 1, "mobile": mobile}})
+        warren.wait_for(lambda: self.run("return [innerWidth, innerHeight]") == [width, height], f"{width} by {height} pixels")
 
     def prefer(self, scheme):
         self.do("POST", "/goog/cdp/execute", {"cmd": "Emulation.setEmulatedMedia", "params": {
