@@ -49,6 +49,7 @@ class Viewer:
         self.user = user
         self.ws = ws
         self.held = []
+        self.got = 0  # of what was said before things go wrong
 
 
 class FakeCluster:
@@ -139,6 +140,7 @@ class FakeCluster:
                 await self.deliver_wrongly(viewer, number, message)
             else:
                 await viewer.ws.send(message)
+                viewer.got += number < SLIP
         if not (self.fault == "silent" and number == SLIP):
             await me.ws.send(answer)
 
@@ -180,6 +182,8 @@ class FakeCluster:
             await ws.send(message)
             await ws.send('{"event":"message","channel":"user:me","id":"x","time":1,"data":{"n":1,"t":"","s":1}}')
         elif self.fault == "disconnect":
+            while viewer.got < SLIP:  # those of others may be under way, each on its own connection
+                await asyncio.sleep(0.01)
             await ws.send(message)
             await ws.close(4101, "too slow")
         else:
