@@ -43,7 +43,10 @@ static void lease_now_ours(struct hub *h)
     }
     h->may_state = true;
     hub_client_restate(h);
-    hub_presence_restate(h, true);
+    if (was_late)
+        hub_presence_retell(h);
+    else
+        hub_presence_restate(h, true);
     hub_likes_restate(h);
     hub_watch_run(h);
 }

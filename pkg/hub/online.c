@@ -82,6 +82,7 @@ int hub_online_publish(struct hub *h, struct hub_room *room)
         return result;
     hub_count(h, HUB_METRIC_ONLINE_EVENTS, 1);
     hub_online_forget(room);
+    room->must_tell = false;
     return 0;
 }
 

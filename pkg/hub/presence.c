@@ -213,6 +213,13 @@ void hub_presence_restate(struct hub *h, bool with_event)
         hub_room_changed(h, container_of(it, struct hub_room, link), with_event);
 }
 
+void hub_presence_retell(struct hub *h)
+{
+    list_for_each (it, &h->rooms)
+        container_of(it, struct hub_room, link)->must_tell = true;
+    hub_presence_restate(h, true);
+}
+
 void hub_presence_stop(struct hub *h)
 {
     loop_timer_deinit(&h->presence_timer);

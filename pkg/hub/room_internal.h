@@ -46,6 +46,7 @@ struct hub_room {
     bool is_lingering; /* empty and dirty */
     bool is_known;     /* all_users, and the likes, are what the store says */
     bool has_heard;
+    bool must_tell; /* whatever was heard last */
 };
 
 /** A name in an event to come. */
@@ -126,6 +127,9 @@ bool hub_room_hear(struct hub *h, struct hub_room *room, const struct message *m
 void hub_presence_start(struct hub *h);
 /** All rooms are stated again, with an event or without. */
 void hub_presence_restate(struct hub *h, bool with_event);
+/** All rooms are stated again and told of, also where the count is the one that was heard last: another one may be on
+ * its way here, or have come to all others. */
+void hub_presence_retell(struct hub *h);
 /** States what is due; sets the timer for the rest. */
 void hub_presence_run(struct hub *h);
 void hub_presence_stop(struct hub *h);

@@ -97,7 +97,8 @@ static void flush_revoke(struct room_flush *f)
  * signal may be lost, which shows in that it was not heard. */
 static void tell(struct hub *h, struct hub_room *room, const struct store_room_put *put)
 {
-    bool has_news = room->untold_count || room->untold_more || !room->has_heard || room->heard != room->all_users;
+    bool has_news = room->untold_count || room->untold_more || room->must_tell || !room->has_heard ||
+                    room->heard != room->all_users;
     int result;
 
     if (!has_news || !room->all_users)

@@ -1,6 +1,7 @@
 #include "hub_world.h"
 
 #include <stdio.h>
+#include <time.h>
 
 static void open_world_with(struct world *w, int64_t interval_ms, bool is_sequenced, int64_t lease_ms)
 {
@@ -116,6 +117,23 @@ static void test_other_nodes_count(void **state base_unused)
     world_until(&w, w.store.others_told > 0); /* the hub has seen the other one alive */
     /* it dies: nobody else can tell its users' leaving */
     w.store.is_other_alive = false;
+    wait_online(&a, "{\"count\":1,\"joined\":[],\"left\":[],\"more\":0}");
+    client_close(&a);
+    world_close(&w);
+}
+
+static void test_a_node_that_stood_still(void **state base_unused)
+{
+    const struct timespec longer_than_its_lease = {.tv_sec = 1, .tv_nsec = 600000000};
+    struct client a;
+    struct world w;
+
+    open_world(&w, 30);
+    client_open(&a, &w, 0, "a", "42");
+    wait_online(&a, "{\"count\":1,\"joined\":[\"a\"],\"left\":[],\"more\":0}");
+    world_until(&w, world_metric(&w, "warren_hub_waiting{what=\"rooms\"}") == 0); /* what was told was heard */
+    /* Meanwhile the others took it for dead, and told a smaller count, which it may hear of late, or never. */
+    (void)nanosleep(&longer_than_its_lease, NULL);
     wait_online(&a, "{\"count\":1,\"joined\":[],\"left\":[],\"more\":0}");
     client_close(&a);
     world_close(&w);
@@ -504,6 +522,7 @@ int main(void)
         cmocka_unit_test(test_came_and_went),
         cmocka_unit_test(test_names_are_bounded),
         cmocka_unit_test(test_other_nodes_count),
+        cmocka_unit_test(test_a_node_that_stood_still),
         cmocka_unit_test(test_store_away),
         cmocka_unit_test(test_a_refused_statement_is_repeated),
         cmocka_unit_test(test_sessions_travel_together),
