@@ -285,21 +285,24 @@ class Cut(Sequenced):
         self.addCleanup(self.proxy.cut)
         self.lone = self.start_node(settings={"amqp.url": self.broker.url.replace(f":{parts.port}/", f":{self.proxy.port}/")})
 
+    def is_known_to_be_cut(self):
+        return next(n["cut"] for n in self.nodes[0].get("/v1/nodes")[1]["nodes"] if n["node"] == self.lone.id)
+
     async def test_a_node_without_the_broker_loses_nothing_and_sends_on(self):
         alice = await self.listener(self.nodes[0], "lobby", "alice")
         bob = await self.listener(self.lone, "lobby", "bob")
         await alice.request(op="send", room="lobby", data=0)
         await asyncio.to_thread(self.proxy.cut)
-        sent, took = 1, []
-        until = time.monotonic() + 6
-        while time.monotonic() < until:
+        sent, took, deadline = 1, [], time.monotonic() + warren.PATIENCE
+        while sent < 60 or not await asyncio.to_thread(self.is_known_to_be_cut):
+            self.assertLess(time.monotonic(), deadline, "the other node knows")
             for client in (alice, bob):
                 began = time.monotonic()
                 answer = await client.request(op="send", room="lobby", data=sent)
                 self.assertIn("ok", answer)
                 took.append(time.monotonic() - began)
                 sent += 1
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.02)
         self.assertLess(sorted(took)[len(took) // 2], 2)
         delivered = [await self.messages(client, sent) for client in (alice, bob)]
         await asyncio.to_thread(self.proxy.mend)
@@ -353,21 +356,26 @@ class Broker(Sequenced):
                 counts[i] += 1
                 await asyncio.sleep(0.02)
 
-        async def pause(seconds):
-            await asyncio.sleep(seconds)
-            for task in tasks:
-                if task.done():
-                    task.result()
+        async def go_on():
+            """Until each has sent some more."""
+            wanted, deadline = [count + 30 for count in counts], time.monotonic() + warren.PATIENCE
+            while any(have < want for have, want in zip(counts, wanted)):
+                for task in tasks:
+                    if task.done():
+                        task.result()
+                self.assertLess(time.monotonic(), deadline, "sending goes on")
+                await asyncio.sleep(0.02)  # between two looks
 
         tasks = [asyncio.create_task(send(i)) for i in range(3)]
-        await pause(1)
+        await go_on()
         await asyncio.to_thread(fault)
-        await pause(6)
-        before = sum(counts)
-        await pause(3)
-        self.assertGreater(sum(counts), before, "sending goes on")
+        for node in self.nodes:
+            await asyncio.to_thread(warren.wait_for, lambda node=node: node.readiness()[0] == 503, "it knows")
+        await go_on()
         await asyncio.to_thread(mend)
-        await pause(2)
+        for node in self.nodes:
+            await asyncio.to_thread(node.wait_ready)
+        await go_on()
         stop.set()
         await asyncio.gather(*tasks)
         self.assertEqual(slow, [])
@@ -376,8 +384,6 @@ class Broker(Sequenced):
         for messages in heard:
             self.assert_contiguous(messages, 1)
             self.assertEqual([m["id"] for m in messages], [m["id"] for m in heard[0]])
-        for node in self.nodes:
-            await asyncio.to_thread(node.wait_ready)
         await clients[0].request(op="send", room="lobby", data="end")
         for client in clients:
             self.assertEqual([m["offset"] for m in await self.messages(client, 1)], [total + 1])
