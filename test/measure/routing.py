@@ -95,7 +95,7 @@ def stream(sender, rooms, count, rate, burst):
                 poll(sender, listeners, 1)
             sender.post(paths[i % len(paths)])
     each = count // len(paths)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + warren.PATIENCE
     while sender.busy or any(l.count < b + each for l, b in zip(listeners, before)):
         if time.monotonic() > deadline:
             raise AssertionError(f"missing: {[l.count - b for l, b in zip(listeners, before)]} of {each}")
