@@ -87,7 +87,7 @@ def free_port():
         return port
 
 
-def fetch(url, method="GET", body=None, headers=None, timeout=30):
+def fetch(url, method="GET", body=None, headers=None, timeout=PATIENCE):
     """(status, body as bytes, headers); user:password@ in the URL becomes basic authentication."""
     parts = urllib.parse.urlsplit(url)
     headers = dict(headers or {})
@@ -286,7 +286,8 @@ class Node:
 
 class Client:
     """A JSON client over the independent WebSocket library. Keeps every frame; nothing is filtered away. It reads all the time: what nobody
-    asked for yet holds up neither the node nor the end of the connection."""
+    asked for yet holds up neither the node nor the end of the connection. And it asks for no sign of life: a test that waits for something else
+    for long would find that none came in time."""
 
     def __init__(self, socket_):
         self.socket = socket_
@@ -297,7 +298,7 @@ class Client:
 
     @classmethod
     async def connect(cls, url, **options):
-        client = cls(await websockets.connect(url, open_timeout=PATIENCE, max_size=None, max_queue=None, **options))
+        client = cls(await websockets.connect(url, **{"open_timeout": PATIENCE, "ping_interval": None, "max_size": None, "max_queue": None, **options}))
         client.welcome = await client.expect(lambda m: m.get("event") == "welcome", "welcome")
         return client
 
