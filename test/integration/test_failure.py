@@ -246,7 +246,7 @@ class BrokerFails(FailureTest):
     async def test_blocked_by_its_memory_alarm(self):
         alice, bob = await self.pair()
         await self.flows(alice, bob)
-        await self.do(services.rabbitmqctl, "set_vm_memory_high_watermark", "absolute", "1MB")
+        await self.do(services.alarm, True)
         try:
             for node in self.nodes:
                 await self.not_ready(node, "blocked by the broker")
@@ -257,7 +257,7 @@ class BrokerFails(FailureTest):
             await self.answers_at_once(bob)
             await self.flows_not(alice)
         finally:
-            await self.do(services.rabbitmqctl, "set_vm_memory_high_watermark", "0.6")
+            await self.do(services.alarm, False)
         await self.ready()
         await self.flows(alice, bob)
         self.assertGreaterEqual(self.nodes[0].metric("warren_amqp_blocked_total"), 1)

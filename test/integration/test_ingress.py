@@ -435,12 +435,12 @@ class Outages(IngressTest):
             for n in range(300):
                 channel.basic_publish("warren.ingress", "", json.dumps({"room": "lobby", "data": n}).encode(),
                                       pika.BasicProperties(message_id=f"n-{n}", delivery_mode=2))
-        self.services.rabbitmqctl("set_vm_memory_high_watermark", "absolute", "1MB")
+        self.services.alarm(True)
         try:
             warren.wait_for(lambda: nodes[0].metric("warren_ingress_reading") == 0, "the queue is not read")
             warren.wait_for(lambda: nodes[0].readiness()[1] == "blocked by the broker", "it says so")
         finally:
-            self.services.rabbitmqctl("set_vm_memory_high_watermark", "0.4")
+            self.services.alarm(False)
         self.assertEqual(await hear_numbers(client, 300), [(n, n + 1) for n in range(300)])
         self.wait_all_taken()
         self.ingress({"room": "lobby", "data": "after"}, message_id="after")

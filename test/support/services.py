@@ -87,6 +87,10 @@ class Services:
     def thaw(self, service):
         self.change("thaw", service, "up")
 
+    def alarm(self, is_on):
+        """The broker's memory alarm, which blocks its publishers."""
+        self.run("alarm", "on" if is_on else "off", self.folder)
+
     def rabbitmqctl(self, *arguments):
         return self.run("rabbitmqctl", self.folder, *arguments)
 

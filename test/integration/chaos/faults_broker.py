@@ -38,11 +38,11 @@ async def broker_frozen(world):
 async def broker_alarm(world):
     """The broker blocks its publishers by its memory alarm, for 20 s at full length."""
     world.mark("fault")
-    await world.do(world.services.rabbitmqctl, "set_vm_memory_high_watermark", "absolute", "1MB")
+    await world.do(world.services.alarm, True)
     await is_not_ready(world, world.nodes, "blocked by the broker")
     await world.pause(min(world.scale.hold, 20))
     world.mark("mended")
-    await world.do(world.services.rabbitmqctl, "set_vm_memory_high_watermark", "0.6")
+    await world.do(world.services.alarm, False)
     world.mark("back")
     await world.ready()
 
