@@ -11,7 +11,7 @@
 
 /**
  * A loop, stores on it, and requests as plain calls: each runs the loop until its answer is there. What takes longer
- * than ten seconds ends the test.
+ * than a minute ends the test.
  */
 struct world {
     struct loop *loop;

@@ -149,7 +149,7 @@ void world_close(struct world *w);
 void world_turn(struct loop *l);
 /** Enough turns for every letter to arrive and be answered. */
 void world_settle(struct world *w);
-/** Turns until @condition; fails after five seconds. */
+/** Turns until @condition; fails after a minute. */
 #define world_until(w, condition)                                                                                      \
     do {                                                                                                               \
         uint64_t deadline_ = world_deadline();                                                                         \
