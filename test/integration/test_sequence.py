@@ -395,8 +395,7 @@ class Broker(Sequenced):
         await self.stream_through(lambda: self.services.freeze("rabbitmq"), lambda: self.services.thaw("rabbitmq"))
 
     async def test_blocked(self):
-        await self.stream_through(lambda: self.services.rabbitmqctl("set_vm_memory_high_watermark", "absolute", "1MB"),
-                                  lambda: self.services.rabbitmqctl("set_vm_memory_high_watermark", "0.6"))
+        await self.stream_through(lambda: self.services.alarm(True), lambda: self.services.alarm(False))
 
 
 class Redis:
