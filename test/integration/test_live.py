@@ -9,6 +9,7 @@ import sys
 import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
+import side_by_side  # noqa: E402
 import warren  # noqa: E402
 
 
@@ -318,6 +319,10 @@ online_interval = 100ms
 class LiveStandalone(Live, warren.WarrenTest):
     node_count = 1
     standalone = True
+
+
+def load_tests(_loader, tests, _pattern):
+    return side_by_side.Suite(tests, 3)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import tempfile
 import websockets
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
+import side_by_side  # noqa: E402
 import warren  # noqa: E402
 
 NGINX = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin")
@@ -231,6 +232,10 @@ class Cluster(NginxTest):
             self.assertEqual(client.welcome["node"], alive.id)
             await client.request(op="send", room="lobby", data=number)
             self.assertEqual((await bob.message())["data"], number, "who was on the other node noticed nothing")
+
+
+def load_tests(_loader, tests, _pattern):
+    return side_by_side.Suite(tests, 3)
 
 
 if __name__ == "__main__":

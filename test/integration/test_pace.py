@@ -8,6 +8,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
+import side_by_side  # noqa: E402
 import warren  # noqa: E402
 import websockets  # noqa: E402
 
@@ -141,6 +142,10 @@ class Pace(warren.WarrenTest):
         warren.wait_for(lambda: node.metric("warren_gateway_sessions") == 2, "one session less")
         await self.client(f"{node.ws}/ws?user=bob&device=tv")
         warren.wait_for(lambda: node.metric("warren_gateway_ended_total", reason="limit") == 1, "counted")
+
+
+def load_tests(_loader, tests, _pattern):
+    return side_by_side.Suite(tests, 4)
 
 
 if __name__ == "__main__":

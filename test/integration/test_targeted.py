@@ -14,6 +14,7 @@ import pika
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
 import services  # noqa: E402
+import side_by_side  # noqa: E402
 import test_sequence  # noqa: E402
 import warren  # noqa: E402
 
@@ -235,6 +236,10 @@ class Away(test_sequence.Cut):
 class Store(test_sequence.Store):
     settings = TARGETED
     test_unsequenced_rooms_go_on_without_redis = None  # what is targeted is sequenced
+
+
+def load_tests(_loader, tests, _pattern):
+    return side_by_side.Suite(tests, 3)
 
 
 if __name__ == "__main__":
