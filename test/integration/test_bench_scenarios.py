@@ -7,6 +7,7 @@ test_bench_honest.py does the same for `replay`. Needs no services: the real nod
 """
 import asyncio
 import concurrent.futures
+import contextlib
 import json
 import os
 import re
@@ -103,7 +104,8 @@ class FakeNode:
     async def receive(self, me, frame):
         if isinstance(frame, bytes):
             for listener in [x for x in self.listeners if x.room == me.room and x is not me]:
-                await listener.ws.send(frame)
+                with contextlib.suppress(websockets.ConnectionClosed):  # who is just cut off cuts off nobody else
+                    await listener.ws.send(frame)
             if self.fault == "own_frame" and not self.slipped:
                 self.slipped = True
                 await me.ws.send(frame)
