@@ -56,8 +56,11 @@ async def three_nodes_drained_in_turn(world):
     world.mark("fault")
     for node, other in zip(world.nodes, world.nodes[1:] + world.nodes[:1]):
         here = {c.name for c in world.fleet.clients if c.socket and c.node is node and c.book.is_steady}
-        # What it takes to ask a node that has no part in this, is the machine's doing, and the lateness of the clients themselves.
-        pulse = pace.Pulse(0.1, lambda other=other: world.do(other.readiness)).start()
+        # What it takes to ask either node something that has no part in this, is the machine's doing, and the lateness of the clients themselves.
+        async def ask(node=node, other=other):
+            await world.do(other.readiness)
+            await world.do(node.readiness)
+        pulse = pace.Pulse(0.1, ask).start()
         start = world.fleet.now()
         node.signal(signal.SIGTERM)
         await world.do(node.process.wait, 60)
