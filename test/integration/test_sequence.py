@@ -11,11 +11,14 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+import unittest
 import urllib.parse
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
 import services  # noqa: E402
+import side_by_side  # noqa: E402
 import warren  # noqa: E402
 
 
@@ -319,27 +322,25 @@ class Broker(Sequenced):
     """A broker of our own that dies, freezes and blocks under a steady stream of numbered lines."""
 
     settings = {"amqp.heartbeat": "2s"}
-
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        cls.services = None
-        if warren.AMQP_URL:
-            cls.services = services.Services()
-            cls.addClassCleanup(cls.services.stop)
+    alone = threading.Lock()  # one thing at a time happens to it
+    services = None
 
     def setUp(self):
-        if not self.services:
+        if not warren.AMQP_URL:
             self.skipTest("no broker and store in the environment; run scripts/test")
+        self.alone.acquire()
+        self.addCleanup(self.alone.release)
+        if not Broker.services:
+            Broker.services = services.Services()
+            unittest.addModuleCleanup(Broker.services.stop)
         self.addCleanup(self.services.heal)
-        urls = (self.services.amqp_url, self.services.management_url, self.services.redis_url)
-        self.addCleanup(self.set_urls, warren.AMQP_URL, warren.MANAGEMENT_URL, warren.REDIS_URL)
-        self.set_urls(*urls)
         super().setUp()
 
-    @staticmethod
-    def set_urls(*urls):
-        warren.AMQP_URL, warren.MANAGEMENT_URL, warren.REDIS_URL = urls
+    def new_broker(self):
+        return warren.Broker(self.services.amqp_url, self.services.management_url)
+
+    def node_settings(self):
+        return {**super().node_settings(), "redis.url": self.services.redis_url, **self.settings}
 
     async def stream_through(self, fault, mend):
         """Three senders on three nodes go on while something is broken; everybody hears all of it, soon."""
@@ -597,6 +598,11 @@ class Standalone(Sequenced):
             client = await self.listener(node, "lobby", user)
             await alice.request(op="whisper", user=user, data="end")
             self.assertEqual([m["data"] for m in await self.messages(client, len(expected) + 1)], [*expected, "end"])
+
+
+def load_tests(_loader, tests, _pattern):
+    services.end_them_on_sigterm()
+    return side_by_side.Suite(tests, 4)
 
 
 if __name__ == "__main__":

@@ -21,12 +21,18 @@ def end_all(*_):
     os._exit(130)
 
 
+def end_them_on_sigterm():
+    """For the main thread; those that other threads start as well."""
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, end_all)
+
+
 class Services:
     living = []
 
     def __init__(self):
-        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-            signal.signal(signal.SIGTERM, end_all)
+        if threading.current_thread() is threading.main_thread():
+            end_them_on_sigterm()
         self.living.append(self)
         self.folder = tempfile.mkdtemp(prefix="warren-services-")
         self.states = {}

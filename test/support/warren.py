@@ -390,13 +390,16 @@ class WarrenTest(unittest.IsolatedAsyncioTestCase):
         if self.needs_services() and not (AMQP_URL and MANAGEMENT_URL and REDIS_URL):
             self.skipTest("no broker and store in the environment; run scripts/test")
         if self.needs_services():
-            self.broker = Broker()
+            self.broker = self.new_broker()
             self.addCleanup(self.broker.close)
         for _ in range(self.node_count):
             self.start_node()
 
     def needs_services(self):
         return not self.standalone
+
+    def new_broker(self):
+        return Broker()
 
     def node_settings(self):
         settings = dict(self.settings)
