@@ -6,6 +6,7 @@ import os
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
+import side_by_side  # noqa: E402
 import warren  # noqa: E402
 
 
@@ -219,6 +220,10 @@ class ClusterMessages(Messages, warren.WarrenTest):
 class StandaloneMessages(Messages, warren.WarrenTest):
     node_count = 1
     standalone = True
+
+
+def load_tests(_loader, tests, _pattern):
+    return side_by_side.Suite(tests, 3)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import unittest
 import warnings
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
+import side_by_side  # noqa: E402
 import warren  # noqa: E402
 import wire  # noqa: E402
 from wire import PING, PONG, TEXT, frame  # noqa: E402
@@ -227,6 +228,10 @@ class Configured(unittest.TestCase):
                 said = self.errors(certificate, private)
                 for word in words:
                     self.assertIn(word, said)
+
+
+def load_tests(_loader, tests, _pattern):
+    return side_by_side.Suite(tests, 3)
 
 
 if __name__ == "__main__":
