@@ -117,7 +117,7 @@ struct fetcher {
     pid_t tid;
 };
 
-/** Whether that thread, which sleeps most of the time, has SIGPIPE blocked. */
+/** Whether that thread has SIGPIPE blocked, and not everything, as for a moment in pthread_create(3). */
 static bool is_blocked(pid_t tid)
 {
     unsigned long long blocked = 0;
@@ -130,7 +130,7 @@ static bool is_blocked(pid_t tid)
         ;
     if (file)
         fclose(file);
-    return blocked >> (SIGPIPE - 1) & 1;
+    return (blocked >> (SIGPIPE - 1) & 1) && !(blocked >> (SIGUSR1 - 1) & 1);
 }
 
 static void *send_sigpipe(void *userdata)
