@@ -1,110 +1,14 @@
-/*
- * Sequenced channels against a model: whatever order, loss and repetition the bus has, and whenever somebody joins,
- * each listener gets each position once and in order, from where it began.
- */
-#include "hub_world.h"
-
-#include "support/prng.h"
+/* Sequenced channels: positions, gaps, joining with a position; test_sequence_model.c has all of it at once. */
+#include "hub_remote.h"
 
 #include <stdio.h>
 #include <string.h>
-
-#define ROOM "room:42"
-#define POSITIONS_MAX 4096
-
-/* ---- a second node, whose messages are in the log before they arrive ---- */
-
-struct remote {
-    struct store_append request;
-    struct store_position position;
-    bool is_done;
-};
-
-static void on_remote(struct store_append *r, int result, const struct slice *nodes base_unused,
-                      size_t count base_unused)
-{
-    struct remote *remote = container_of(r, struct remote, request);
-
-    assert_int_equal(result, 0);
-    remote->position = r->position;
-    remote->is_done = true;
-}
-
-static struct message remote_fields(const char *id)
-{
-    return (struct message){
-        .kind = MESSAGE_KIND_MESSAGE,
-        .channel = SLICE_LITERAL(ROOM),
-        .id = slice_from(id),
-        .time_ms = 1,
-        .content_type = CONTENT_TYPE_TEXT,
-        .data = slice_from(id),
-    };
-}
-
-/** Another node appends a message, whose data is its id. */
-static struct store_position remote_append(struct world *w, const char *id)
-{
-    const struct store_log_limits limits = {.length = 1000, .bytes = 1 << 20, .age_ms = 600000};
-    struct message m = remote_fields(id);
-    struct remote remote = {0};
-    base_cleanup(buffer_deinit)
-    struct buffer record = {0};
-
-    bus_body_begin(&record, 1);
-    bus_body_append(&record, &m);
-    assert_int_equal(buffer_error(&record), 0);
-    remote.request = (struct store_append){
-        .channel = m.channel,
-        .sender = SLICE_LITERAL("remote"),
-        .key = m.id,
-        .key_age_ms = 60000,
-        .record = buffer_slice(&record),
-        .limits = &limits,
-        .done = on_remote,
-    };
-    store_append(w->store.inner, &remote.request);
-    while (!remote.is_done)
-        world_turn(w->hub_loop);
-    return remote.position;
-}
-
-/** Its publication arrives. */
-static void remote_arrives(struct world *w, const char *id, struct store_position position)
-{
-    struct message m = remote_fields(id);
-    base_cleanup(buffer_deinit)
-    struct buffer body = {0};
-
-    m.epoch = position.epoch;
-    m.offset = position.offset;
-    bus_body_begin(&body, 1);
-    bus_body_append(&body, &m);
-    assert_int_equal(buffer_error(&body), 0);
-    world_deliver(w, BUS_CONTENT_TYPE, body.data, body.size);
-}
-
-/** The bus came: a sweep. */
-static void sweep(struct world *w)
-{
-    const struct bus_status status = {.state = BUS_STATE_READY};
-
-    w->bus.base.callbacks.on_state(w->bus.base.callbacks.userdata, &status);
-}
 
 static void set_bus(struct world *w, enum bus_state state)
 {
     const struct bus_status status = {.state = state};
 
     w->bus.base.callbacks.on_state(w->bus.base.callbacks.userdata, &status);
-}
-
-static void open_world(struct world *w)
-{
-    world_init(w);
-    w->is_sequenced = true;
-    w->config.online_interval_ms = 600000;
-    world_open(w);
 }
 
 /** Answers the oldest held read by hand: where the log is, and records of one epoch from @from to @to. */
@@ -122,7 +26,7 @@ static void answer_read(struct world *w, struct store_position last, uint64_t fr
         struct message m;
 
         snprintf(ids[count], sizeof(ids[count]), "%d:%d", (int)last.epoch, (int)offset);
-        m = remote_fields(ids[count]);
+        m = world_remote_fields(ids[count]);
         bus_body_begin(&bodies[count], 1);
         bus_body_append(&bodies[count], &m);
         records[count] = (struct store_record){{last.epoch, offset}, buffer_slice(&bodies[count])};
@@ -153,7 +57,7 @@ static void test_positions(void **state base_unused)
     struct world w;
     uint64_t epoch;
 
-    open_world(&w);
+    world_open_sequenced(&w);
     client_open(&a, &w, 0, "a", "42");
     client_open(&b, &w, 1, "b", "42");
     assert_true(room_of(&a)->epoch > 0);
@@ -185,7 +89,7 @@ static void test_a_key_has_one_position(void **state base_unused)
     struct world w;
     char id[600];
 
-    open_world(&w);
+    world_open_sequenced(&w);
     client_open(&a, &w, 0, "a", "42");
     assert_int_equal(client_send(&a, "42", "one", "k"), 0);
     world_settle(&w);
@@ -205,7 +109,7 @@ static void test_ok_without_the_broker(void **state base_unused)
     struct client a;
     struct world w;
 
-    open_world(&w);
+    world_open_sequenced(&w);
     client_open(&a, &w, 0, "a", "42");
     set_bus(&w, BUS_STATE_DOWN);
     w.bus.publish_result = BUS_E_UNAVAILABLE;
@@ -223,7 +127,7 @@ static void test_a_full_bus_is_tried_again(void **state base_unused)
     struct client a;
     struct world w;
 
-    open_world(&w);
+    world_open_sequenced(&w);
     client_open(&a, &w, 0, "a", "42");
     w.store.interested[w.store.interested_count++] = SLICE_LITERAL("10.0.0.2:8091"); /* or nothing would be published */
     w.bus.publish_result = BUS_E_BUSY;
@@ -244,7 +148,7 @@ static void test_store_away(void **state base_unused)
     struct world w;
     struct store_position at;
 
-    open_world(&w);
+    world_open_sequenced(&w);
     client_open(&a, &w, 0, "a", "42");
     world_store_set_away_for_long(&w);
     assert_int_equal(client_send(&a, "42", "refused", NULL), 0);
@@ -254,8 +158,8 @@ static void test_store_away(void **state base_unused)
     assert_int_equal(room_of(&b)->epoch, 0);
     world_store_set_away(&w, false);
     world_settle(&w);
-    at = remote_append(&w, "back");
-    remote_arrives(&w, "back", at);
+    at = world_remote_append(&w, "back");
+    world_remote_arrives(&w, "back", at);
     world_settle(&w);
     assert_message(&a, 0, "back", at.epoch, at.offset);
     assert_int_equal(client_send(&b, "7", "too", NULL), 0);
@@ -274,10 +178,10 @@ static void test_store_lost_for_a_moment(void **state base_unused)
     struct store_position first, last;
     struct world w;
 
-    open_world(&w);
-    first = remote_append(&w, "missed by all");
-    (void)remote_append(&w, "one");
-    last = remote_append(&w, "two");
+    world_open_sequenced(&w);
+    first = world_remote_append(&w, "missed by all");
+    (void)world_remote_append(&w, "one");
+    last = world_remote_append(&w, "two");
     client_open(&a, &w, 0, "a", NULL);
     client_open(&b, &w, 1, "b", NULL);
     w.store.is_away = true; /* requests under way hear it first: of interest, */
@@ -324,7 +228,7 @@ static void test_a_refused_position_is_asked_for_again(void **state base_unused)
     struct client a;
     struct world w;
 
-    open_world(&w);
+    world_open_sequenced(&w);
     w.store.is_away = true; /* and nobody is told */
     client_open_begin(&a, &w, 0, "a", "42");
     world_until(&w, a.is_open);
@@ -333,7 +237,7 @@ static void test_a_refused_position_is_asked_for_again(void **state base_unused)
     assert_int_equal(client_send(&a, "42", "one", NULL), 0);
     world_settle(&w);
     assert_int_equal(a.message_count, 0);
-    sweep(&w);
+    world_sweep(&w);
     world_until(&w, a.message_count == 1);
     assert_message(&a, 0, "one", a.sent_epoch, 1);
     client_close(&a);
@@ -345,7 +249,7 @@ static void test_who_joins_and_sends_hears_it(void **state base_unused)
     struct client a;
     struct world w;
 
-    open_world(&w);
+    world_open_sequenced(&w);
     client_open(&a, &w, 0, "a", NULL);
     assert_int_equal(client_join(&a, "42", "join"), 0);
     assert_int_equal(client_send(&a, "42", "one", NULL), 0);
@@ -366,17 +270,17 @@ static void test_a_straggler_is_waited_for(void **state base_unused)
     struct store_position at[4];
     size_t reads;
 
-    open_world(&w);
+    world_open_sequenced(&w);
     client_open(&a, &w, 0, "a", "42");
-    at[0] = remote_append(&w, "0");
-    remote_arrives(&w, "0", at[0]);
+    at[0] = world_remote_append(&w, "0");
+    world_remote_arrives(&w, "0", at[0]);
     world_settle(&w);
     reads = w.store.log_reads;
     for (int i = 1; i < 4; i++)
-        at[i] = remote_append(&w, (char[]){(char)('0' + i), 0});
-    remote_arrives(&w, "3", at[3]);
-    remote_arrives(&w, "2", at[2]);
-    remote_arrives(&w, "1", at[1]);
+        at[i] = world_remote_append(&w, (char[]){(char)('0' + i), 0});
+    world_remote_arrives(&w, "3", at[3]);
+    world_remote_arrives(&w, "2", at[2]);
+    world_remote_arrives(&w, "1", at[1]);
     world_settle(&w);
     for (size_t i = 0; i < 4; i++)
         assert_message(&a, i, (char[]){(char)('0' + i), 0}, at[0].epoch, i + 1);
@@ -393,20 +297,20 @@ static void test_what_does_not_come_is_read(void **state base_unused)
     struct world w;
     struct store_position at;
 
-    open_world(&w);
+    world_open_sequenced(&w);
     client_open(&a, &w, 0, "a", "42");
-    (void)remote_append(&w, "lost");
-    at = remote_append(&w, "came");
-    remote_arrives(&w, "came", at);
+    (void)world_remote_append(&w, "lost");
+    at = world_remote_append(&w, "came");
+    world_remote_arrives(&w, "came", at);
     world_until(&w, a.message_count == 2);
     assert_message(&a, 0, "lost", at.epoch, 1);
     assert_message(&a, 1, "came", at.epoch, 2);
     assert_int_equal(a.reset_count, 0);
     /* and a sweep brings what nothing came behind */
-    (void)remote_append(&w, "last");
+    (void)world_remote_append(&w, "last");
     world_pass(&w, 20);
     assert_int_equal(a.message_count, 2);
-    sweep(&w);
+    world_sweep(&w);
     world_until(&w, a.message_count == 3);
     assert_message(&a, 2, "last", at.epoch, 3);
     client_close(&a);
@@ -419,13 +323,13 @@ static void test_what_the_log_lost_is_given_up_aloud(void **state base_unused)
     struct world w;
     struct store_position at;
 
-    open_world(&w);
+    world_open_sequenced(&w);
     client_open(&a, &w, 0, "a", "42");
-    at = remote_append(&w, "1");
-    remote_arrives(&w, "1", at);
+    at = world_remote_append(&w, "1");
+    world_remote_arrives(&w, "1", at);
     world_settle(&w);
     w.store.holds_reads = true;
-    remote_arrives(&w, "6", (struct store_position){at.epoch, 6});
+    world_remote_arrives(&w, "6", (struct store_position){at.epoch, 6});
     world_until(&w, w.store.held_read_count == 1);
     answer_read(&w, (struct store_position){at.epoch, 6}, 5, 6);
     world_settle(&w);
@@ -436,9 +340,9 @@ static void test_what_the_log_lost_is_given_up_aloud(void **state base_unused)
     assert_int_equal(a.messages[1].offset, 5);
     assert_message(&a, 2, a.messages[2].data, at.epoch, 6);
     /* one that comes after all is heard once, out of its place */
-    remote_arrives(&w, "late", (struct store_position){at.epoch, 3});
-    remote_arrives(&w, "late", (struct store_position){at.epoch, 3});
-    remote_arrives(&w, "1", at);
+    world_remote_arrives(&w, "late", (struct store_position){at.epoch, 3});
+    world_remote_arrives(&w, "late", (struct store_position){at.epoch, 3});
+    world_remote_arrives(&w, "1", at);
     world_settle(&w);
     assert_int_equal(a.message_count, 4);
     assert_message(&a, 3, "late", 0, 0);
@@ -453,14 +357,14 @@ static void test_a_new_epoch(void **state base_unused)
     struct store_position at;
     uint64_t next;
 
-    open_world(&w);
+    world_open_sequenced(&w);
     client_open(&a, &w, 0, "a", "42");
-    at = remote_append(&w, "1");
-    remote_arrives(&w, "1", at);
+    at = world_remote_append(&w, "1");
+    world_remote_arrives(&w, "1", at);
     world_settle(&w);
     next = at.epoch + 5;
     w.store.holds_reads = true;
-    remote_arrives(&w, "second", (struct store_position){next, 2});
+    world_remote_arrives(&w, "second", (struct store_position){next, 2});
     world_settle(&w);
     assert_int_equal(a.message_count, 1);
     answer_read(&w, (struct store_position){next, 2}, 1, 2);
@@ -471,13 +375,13 @@ static void test_a_new_epoch(void **state base_unused)
     assert_int_equal(a.messages[1].offset, 1);
     assert_int_equal(a.messages[2].offset, 2);
     /* of the old one: what was heard is dropped, what is beyond its end has no place */
-    remote_arrives(&w, "1", at);
-    remote_arrives(&w, "beyond", (struct store_position){at.epoch, 2});
+    world_remote_arrives(&w, "1", at);
+    world_remote_arrives(&w, "beyond", (struct store_position){at.epoch, 2});
     world_settle(&w);
     assert_int_equal(a.message_count, 4);
     assert_message(&a, 3, "beyond", 0, 0);
     /* and one whose beginning is gone */
-    remote_arrives(&w, "later", (struct store_position){next + 1, 4});
+    world_remote_arrives(&w, "later", (struct store_position){next + 1, 4});
     world_settle(&w);
     answer_read(&w, (struct store_position){next + 1, 4}, 3, 4);
     world_settle(&w);
@@ -495,12 +399,13 @@ static void test_what_is_held_is_not_given_up(void **state base_unused)
     struct world w;
 
     /* The first messages of a channel come faster than its log is read, and the log is short. */
-    open_world(&w);
+    world_open_sequenced(&w);
     client_open(&a, &w, 0, "a", "42");
     w.store.holds_reads = true;
     for (uint64_t offset = 1; offset <= 9; offset++) {
         if (offset != 4)
-            remote_arrives(&w, (char[]){(char)('0' + offset), 0}, (struct store_position){UINT64_MAX / 2, offset});
+            world_remote_arrives(&w, (char[]){(char)('0' + offset), 0},
+                                 (struct store_position){UINT64_MAX / 2, offset});
     }
     world_settle(&w);
     answer_read(&w, (struct store_position){UINT64_MAX / 2, 9}, 8, 9);
@@ -520,19 +425,19 @@ static void test_the_log_decides_about_epochs(void **state base_unused)
     struct world w;
     struct store_position at;
 
-    open_world(&w);
+    world_open_sequenced(&w);
     client_open(&a, &w, 0, "a", "42");
-    at = remote_append(&w, "1");
-    remote_arrives(&w, "1", at);
+    at = world_remote_append(&w, "1");
+    world_remote_arrives(&w, "1", at);
     world_settle(&w);
     /* of a life that the log does not have, though its number is larger */
-    remote_arrives(&w, "ghost", (struct store_position){at.epoch + 100, 1});
+    world_remote_arrives(&w, "ghost", (struct store_position){at.epoch + 100, 1});
     world_settle(&w);
     assert_message(&a, 1, "ghost", 0, 0);
-    remote_arrives(&w, "ghost", (struct store_position){at.epoch + 100, 1});
+    world_remote_arrives(&w, "ghost", (struct store_position){at.epoch + 100, 1});
     world_settle(&w);
-    at = remote_append(&w, "2");
-    remote_arrives(&w, "2", at);
+    at = world_remote_append(&w, "2");
+    world_remote_arrives(&w, "2", at);
     world_settle(&w);
     assert_message(&a, 2, "2", at.epoch, 2);
     assert_int_equal(a.message_count, 3);
@@ -550,7 +455,7 @@ static void test_since(void **state base_unused)
     size_t reads;
     char text[16];
 
-    open_world(&w);
+    world_open_sequenced(&w);
     client_open(&a, &w, 0, "a", "42");
     for (int i = 1; i <= 10; i++) {
         snprintf(text, sizeof(text), "%d", i);
@@ -614,196 +519,18 @@ static void test_since_while_the_store_goes(void **state base_unused)
     struct client a;
     struct world w;
 
-    open_world(&w);
+    world_open_sequenced(&w);
     client_open(&a, &w, 0, "a", NULL);
     w.store.holds_reads = true;
     for (int i = 0; i < 3; i++)
-        (void)remote_append(&w, (char[]){(char)('0' + i), 0});
+        (void)world_remote_append(&w, (char[]){(char)('0' + i), 0});
     assert_int_equal(client_join_since(&a, "42", 5, 5), 0);
     world_until(&w, w.store.held_read_count == 1);
     client_close(&a); /* the answer finds nobody */
     world_close(&w);
 }
 
-/* ---- all of it at once ---- */
-
-struct heard {
-    struct hub_session session;
-    bool is_open, is_in_use;
-    uint64_t epoch, last; /* 0: not in the room yet */
-    size_t count, resets;
-};
-
-static void heard_open(struct hub_session *s, int result, const struct hub_channel_state *channels, size_t count)
-{
-    struct heard *l = container_of(s, struct heard, session);
-
-    assert_int_equal(result, 0);
-    l->is_open = true;
-    for (size_t i = 0; i < count; i++) {
-        if (!slice_equal_text(channels[i].channel, ROOM))
-            continue;
-        if (l->last > 0 && !channels[i].recovered)
-            fail_msg("not recovered from %d", (int)l->last);
-        /* with a position the catch-up brings it up to this */
-        if (!l->last) {
-            l->epoch = channels[i].epoch;
-            l->last = channels[i].offset;
-        }
-    }
-}
-
-static void heard_message(struct hub_session *s, struct hub_fan *fan)
-{
-    struct heard *l = container_of(s, struct heard, session);
-    const struct message *m = fan->message;
-
-    if (m->kind != MESSAGE_KIND_MESSAGE)
-        return;
-    if (m->offset != l->last + 1)
-        fail_msg("%d behind %d", (int)m->offset, (int)l->last);
-    l->epoch = m->epoch;
-    l->last++;
-    l->count++;
-}
-
-static void heard_reset(struct hub_session *s, struct slice channel base_unused, uint64_t epoch base_unused,
-                        uint64_t offset base_unused)
-{
-    container_of(s, struct heard, session)->resets++;
-}
-
-static void heard_sent(struct hub_session *s base_unused, struct slice tag base_unused, int result,
-                       struct slice id base_unused, uint64_t epoch base_unused, uint64_t offset base_unused)
-{
-    assert_int_equal(result, 0);
-}
-
-static const struct hub_sink_ops heard_sink = {
-    .on_open = heard_open, .on_message = heard_message, .on_reset = heard_reset, .on_sent = heard_sent};
-
-static void heard_begin(struct heard *l, struct world *w, size_t port)
-{
-    struct hub_session_info info = {.user = SLICE_LITERAL("u"), .room = SLICE_LITERAL("42")};
-
-    info.room_since = (struct hub_since){.is_set = l->last > 0, .epoch = l->epoch, .offset = l->last};
-    l->is_open = false;
-    l->is_in_use = true;
-    assert_int_equal(hub_session_open(&l->session, w->ports[port], &info, &heard_sink), 0);
-}
-
-static void heard_end(struct heard *l)
-{
-    hub_session_close(&l->session);
-    l->is_in_use = false;
-}
-
-#define LISTENERS 5
-#define POOL 32
-
-static bool are_all_at(const struct heard heard[LISTENERS], uint64_t offset)
-{
-    for (size_t i = 0; i < LISTENERS; i++) {
-        if (!heard[i].is_open || heard[i].last < offset)
-            return false;
-    }
-    return true;
-}
-
-static void run_model(uint64_t seed)
-{
-    struct prng random = {.state = seed};
-    struct heard heard[LISTENERS] = {0};
-    struct store_position pool[POOL];
-    char ids[POOL][24];
-    size_t pooled = 0;
-    uint64_t appended = 0;
-    struct world w;
-
-    open_world(&w);
-    /* So that nobody's position is that of an empty channel. */
-    (void)remote_append(&w, "first");
-    appended++;
-    for (int step = 0; step < 300; step++) {
-        size_t k = prng_below(&random, LISTENERS), at;
-
-        switch (prng_below(&random, 10)) {
-        case 0:
-        case 1:
-        case 2:
-            if (pooled == POOL)
-                break;
-            snprintf(ids[pooled], sizeof(ids[pooled]), "r%d", step);
-            pool[pooled] = remote_append(&w, ids[pooled]);
-            pooled++;
-            appended++;
-            break;
-        case 3:
-        case 4:
-        case 5: /* one arrives, perhaps not for the last time; or never */
-            if (!pooled)
-                break;
-            at = prng_below(&random, pooled);
-            if (prng_below(&random, 6) > 0)
-                remote_arrives(&w, ids[at], pool[at]);
-            if (prng_below(&random, 4) == 0)
-                break;
-            pooled--;
-            pool[at] = pool[pooled];
-            memcpy(ids[at], ids[pooled], sizeof(ids[at]));
-            break;
-        case 6:
-            if (heard[k].is_in_use)
-                heard_end(&heard[k]);
-            else
-                heard_begin(&heard[k], &w, k % WORLD_PORTS);
-            break;
-        case 7:
-            if (heard[k].is_in_use && heard[k].is_open) {
-                struct hub_send send = send_text("x");
-
-                assert_int_equal(hub_session_send(&heard[k].session, SLICE_LITERAL("42"), &send, SLICE_LITERAL("s")),
-                                 0);
-                appended++;
-            }
-            break;
-        case 8:
-            world_turn(w.loops[prng_below(&random, WORLD_PORTS)]);
-            break;
-        case 9:
-            if (prng_below(&random, 8) == 0)
-                sweep(&w);
-            else if (prng_below(&random, 4) == 0)
-                world_pass(&w, 7);
-            else
-                world_turn(w.hub_loop);
-            break;
-        }
-    }
-    for (size_t i = 0; i < LISTENERS; i++) {
-        if (!heard[i].is_in_use)
-            heard_begin(&heard[i], &w, i % WORLD_PORTS);
-    }
-    world_settle(&w);
-    sweep(&w);
-    for (uint64_t deadline = world_deadline(); !are_all_at(heard, appended) && !world_is_over(deadline);)
-        world_settle(&w);
-    world_pass(&w, 20);
-    for (size_t i = 0; i < LISTENERS; i++) {
-        assert_true(heard[i].is_open);
-        if (heard[i].last != appended)
-            fail_msg("seed %d: listener %d is at %d of %d", (int)seed, (int)i, (int)heard[i].last, (int)appended);
-        assert_int_equal(heard[i].resets, 0);
-        heard_end(&heard[i]);
-    }
-    world_close(&w);
-}
-
-static void test_against_the_model(void **state base_unused)
-{
-    for (uint64_t seed = 1; seed <= 60; seed++)
-        run_model(seed);
-}
+/* ---- memory ---- */
 
 static void test_out_of_memory(void **state base_unused)
 {
@@ -816,20 +543,20 @@ static void test_out_of_memory(void **state base_unused)
         struct world w;
         struct store_position at;
 
-        open_world(&w);
+        world_open_sequenced(&w);
         client_open(&a, &w, 0, "a", "42");
-        (void)remote_append(&w, "lost");
-        at = remote_append(&w, "came");
+        (void)world_remote_append(&w, "lost");
+        at = world_remote_append(&w, "came");
         alloc_fail_after(n);
         (void)client_send(&a, "42", "sent", NULL);
         world_turn(w.hub_loop);
         is_over = !alloc_fail_disarm();
-        remote_arrives(&w, "came", at);
+        world_remote_arrives(&w, "came", at);
         world_settle(&w);
-        sweep(&w);
+        world_sweep(&w);
         world_pass(&w, 10);
-        at = remote_append(&w, "end");
-        remote_arrives(&w, "end", at);
+        at = world_remote_append(&w, "end");
+        world_remote_arrives(&w, "end", at);
         world_until(&w, client_count(&a, "end") == 1);
         assert_int_equal(client_count(&a, "came"), 1);
         client_close(&a);
@@ -856,7 +583,6 @@ int main(void)
         cmocka_unit_test(test_the_log_decides_about_epochs),
         cmocka_unit_test(test_since),
         cmocka_unit_test(test_since_while_the_store_goes),
-        cmocka_unit_test(test_against_the_model),
         cmocka_unit_test(test_out_of_memory),
     };
 
