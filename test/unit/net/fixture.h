@@ -152,6 +152,19 @@ static base_unused bool peer_is_drained(void *userdata)
     return ((struct peer *)userdata)->drained > 0;
 }
 
+/** For run_until(): a peer has read so much. */
+struct expectation {
+    struct peer *peer;
+    size_t size;
+};
+
+static base_unused bool has_read(void *userdata)
+{
+    struct expectation *e = userdata;
+
+    return e->peer->in.size >= e->size;
+}
+
 static void peer_deinit(struct peer *p)
 {
     buffer_deinit(&p->in);
