@@ -93,6 +93,6 @@ void hub_online_hear(struct hub_room *room, const struct message *m)
     if (!slice_equal(m->content_type, CONTENT_TYPE_ONLINE) || !hub_signal_number(m->data, "count", &count))
         return;
     room->heard = room->all_users = count;
-    room->users_then = room->users;
+    room->users_then = room->users_stated; /* who came since is in nobody's count */
     room->has_heard = true;
 }

@@ -36,7 +36,8 @@ struct hub_room {
     uint64_t more;                  /* joins and leaves without a name, of the next statement */
     uint64_t untold_more;           /* likewise, stated */
     uint64_t version;               /* of the last statement */
-    uint64_t all_users, users_then; /* of all nodes, and of this one, when they were heard of last */
+    uint64_t all_users, users_then; /* of all nodes, and of this one among them, as they were heard of last */
+    uint64_t users_stated;          /* of this one, as the store has them */
     uint64_t heard;                 /* the count of the event that came last, whosever it was */
     uint32_t untold_count;
     bool is_dirty, wants_event;

@@ -31,6 +31,7 @@ static void on_read(struct store_room_read *read, int result, const struct store
             if (slice_equal_text(answer->parts[i].node, h->identity.node))
                 room->users_then = answer->parts[i].users;
         }
+        room->users_stated = room->users_then;
         hub_likes_learn(room, answer->likes);
         room->is_known = true;
     }

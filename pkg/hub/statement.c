@@ -74,7 +74,7 @@ static void flush_commit(struct room_flush *f)
     }
     room->untold_more += f->more;
     room->all_users = last->all_users;
-    room->users_then = last->users;
+    room->users_then = room->users_stated = last->users;
     room->is_known = true;
     if (!last->connections)
         room->is_stated = false;

@@ -58,7 +58,7 @@ async def node_cut_and_locked(world):
         return node.metric("warren_amqp_name_locked_total") >= 1
 
     world.mark("fault")
-    for _ in range(3):
+    for _ in range(8):
         way.silence()
         await is_not_ready(world, [node], "no ")
         # The node notices after two heartbeats, the broker after three. A node that the machine holds up meanwhile may find the name free.

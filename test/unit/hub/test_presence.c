@@ -122,6 +122,37 @@ static void test_other_nodes_count(void **state base_unused)
     world_close(&w);
 }
 
+/** What another node tells has of this one's users those who were stated; who came since is counted on top. */
+static void test_a_count_from_elsewhere(void **state base_unused)
+{
+    const struct message event = {
+        .kind = MESSAGE_KIND_SIGNAL,
+        .channel = SLICE_LITERAL("room:42"),
+        .id = SLICE_LITERAL("signal"),
+        .time_ms = 1,
+        .content_type = SLICE_LITERAL("application/vnd.warren.online+json"),
+        .data = SLICE_LITERAL("{\"count\":7,\"joined\":[],\"left\":[],\"more\":0}"),
+    };
+    base_cleanup(buffer_deinit)
+    struct buffer body = {0};
+    struct client a, b;
+    struct world w;
+
+    open_world(&w, 600000); /* nothing is stated */
+    client_open(&a, &w, 0, "a", "42");
+    bus_body_begin(&body, 1);
+    bus_body_append(&body, &event);
+    assert_int_equal(buffer_error(&body), 0);
+    world_deliver(&w, BUS_CONTENT_TYPE, body.data, body.size);
+    wait_online(&a, "{\"count\":7,\"joined\":[],\"left\":[],\"more\":0}");
+    client_open(&b, &w, 1, "b", "42");
+    assert_true(b.positions[2].has_online);
+    assert_int_equal(b.positions[2].online, 9);
+    client_close(&a);
+    client_close(&b);
+    world_close(&w);
+}
+
 static void test_a_node_that_stood_still(void **state base_unused)
 {
     const struct timespec longer_than_its_lease = {.tv_sec = 1, .tv_nsec = 600000000};
@@ -522,6 +553,7 @@ int main(void)
         cmocka_unit_test(test_came_and_went),
         cmocka_unit_test(test_names_are_bounded),
         cmocka_unit_test(test_other_nodes_count),
+        cmocka_unit_test(test_a_count_from_elsewhere),
         cmocka_unit_test(test_a_node_that_stood_still),
         cmocka_unit_test(test_store_away),
         cmocka_unit_test(test_a_refused_statement_is_repeated),
