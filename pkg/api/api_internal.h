@@ -58,8 +58,10 @@ void api_reply_full(struct api_reply *r, unsigned status, const char *content_ty
                     struct slice body);
 /** An answer for a result of the hub that is not 0. */
 void api_reply_result(struct api_reply *r, int result);
-/** The same to a question, which delivers nothing. */
-void api_reply_unknown(struct api_reply *r, int result);
+/** Begins the answer to a question, an object that @w writes into @json, which is empty; api_reply_finish() takes it.
+ * false:
+ * @result is not 0, and that was the answer. */
+bool api_reply_begin(struct api_reply *r, int result, struct json_writer *w, struct buffer *json) base_must_check;
 /** 200 with @json, which is freed; 500 if writing it has failed. */
 void api_reply_finish(struct api_reply *r, struct buffer *json);
 

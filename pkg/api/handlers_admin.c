@@ -31,12 +31,8 @@ static void on_nodes(void *userdata, int result, const struct store_lease *lease
     struct buffer json = {0};
     struct json_writer w;
 
-    if (result) {
-        api_reply_unknown(reply, result);
+    if (!api_reply_begin(reply, result, &w, &json))
         return;
-    }
-    json_writer_init(&w, &json);
-    json_write_object_begin(&w);
     json_write_member_text(&w, "this", reply->api->environment.node);
     json_write_name(&w, "nodes");
     json_write_array_begin(&w);
@@ -61,12 +57,8 @@ static void on_user(void *userdata, int result, const struct store_session *sess
     struct buffer json = {0};
     struct json_writer w;
 
-    if (result) {
-        api_reply_unknown(reply, result);
+    if (!api_reply_begin(reply, result, &w, &json))
         return;
-    }
-    json_writer_init(&w, &json);
-    json_write_object_begin(&w);
     json_write_name(&w, "sessions");
     json_write_array_begin(&w);
     for (size_t i = 0; i < count; i++) {
@@ -182,12 +174,8 @@ static void on_room_users(void *userdata, int result, const struct hub_room_info
     struct buffer json = {0};
     struct json_writer w;
 
-    if (result) {
-        api_reply_unknown(reply, result);
+    if (!api_reply_begin(reply, result, &w, &json))
         return;
-    }
-    json_writer_init(&w, &json);
-    json_write_object_begin(&w);
     write_room(&w, info);
     json_write_name(&w, "users");
     json_write_array_begin(&w);
@@ -205,12 +193,8 @@ static void on_room(void *userdata, int result, const struct hub_room_info *info
     struct buffer json = {0};
     struct json_writer w;
 
-    if (result) {
-        api_reply_unknown(reply, result);
+    if (!api_reply_begin(reply, result, &w, &json))
         return;
-    }
-    json_writer_init(&w, &json);
-    json_write_object_begin(&w);
     write_room(&w, info);
     json_write_object_end(&w);
     api_reply_finish(reply, &json);
@@ -266,12 +250,8 @@ static void on_room_watch(void *userdata, int result, const struct store_watched
     struct buffer json = {0};
     struct json_writer w;
 
-    if (result) {
-        api_reply_unknown(reply, result);
+    if (!api_reply_begin(reply, result, &w, &json))
         return;
-    }
-    json_writer_init(&w, &json);
-    json_write_object_begin(&w);
     json_write_name(&w, "watched");
     json_write_array_begin(&w);
     for (size_t i = 0; i < count; i++) {
@@ -314,12 +294,8 @@ static void on_rooms(void *userdata, int result, const struct store_room_line *l
     struct buffer json = {0};
     struct json_writer w;
 
-    if (result) {
-        api_reply_unknown(reply, result);
+    if (!api_reply_begin(reply, result, &w, &json))
         return;
-    }
-    json_writer_init(&w, &json);
-    json_write_object_begin(&w);
     json_write_name(&w, "rooms");
     json_write_array_begin(&w);
     for (size_t i = 0; i < count; i++) {

@@ -60,12 +60,8 @@ static void on_history(void *userdata, int result, const struct hub_history *his
     struct buffer json = {0};
     struct json_writer w;
 
-    if (result) {
-        api_reply_unknown(reply, result);
+    if (!api_reply_begin(reply, result, &w, &json))
         return;
-    }
-    json_writer_init(&w, &json);
-    json_write_object_begin(&w);
     json_write_name(&w, "messages");
     json_write_array_begin(&w);
     for (size_t i = 0; i < history->count; i++)

@@ -115,12 +115,24 @@ void api_reply_result(struct api_reply *r, int result)
     }
 }
 
-void api_reply_unknown(struct api_reply *r, int result)
+/** The same to a question, which delivers nothing. */
+static void reply_unknown(struct api_reply *r, int result)
 {
     if (result == HUB_E_UNAVAILABLE)
         api_reply_error(r, 503, "unavailable", "the store (Redis) is away, so this is not known; try again");
     else
         api_reply_result(r, result);
+}
+
+bool api_reply_begin(struct api_reply *r, int result, struct json_writer *w, struct buffer *json)
+{
+    if (result) {
+        reply_unknown(r, result);
+        return false;
+    }
+    json_writer_init(w, json);
+    json_write_object_begin(w);
+    return true;
 }
 
 void api_reply_finish(struct api_reply *r, struct buffer *json)
