@@ -96,23 +96,10 @@ class Unit(unittest.TestCase):
             self.assertLess(len(file.readlines()), 300)
 
 
-class Client(warren.WarrenTest):
+class Client(services.OwnServices, warren.WarrenTest):
     node_count = 0
     settings = {"drain.period": "1s", "drain.rate": "0", "session.heartbeat": "2s",
                 "channel.rooms.match": "room:*", "channel.rooms.log_length": "50000", "channel.rooms.log_bytes": "64m"}  # longer than any absence
-
-    @classmethod
-    def setUpClass(cls):
-        cls.services = services.Services()
-        cls.addClassCleanup(cls.services.stop)
-
-    def setUp(self):
-        saved = warren.AMQP_URL, warren.MANAGEMENT_URL, warren.REDIS_URL
-        self.addCleanup(lambda: [setattr(warren, name, value) for name, value in zip(("AMQP_URL", "MANAGEMENT_URL", "REDIS_URL"), saved)])
-        warren.AMQP_URL, warren.MANAGEMENT_URL, warren.REDIS_URL = (self.services.amqp_url, self.services.management_url,
-                                                                    self.services.redis_url)
-        super().setUp()
-        self.addCleanup(self.services.heal)
 
     def again(self, node):
         self.nodes[self.nodes.index(node)] = fresh = self.start_node(port=node.port, internal=node.internal_port)

@@ -249,23 +249,8 @@ class Archive(ArchiveTest):
         self.assertIn("amqp.archive", errors)
 
 
-class Outage(ArchiveTest):
+class Outage(services.OwnServices, ArchiveTest):
     node_count = 0
-
-    @classmethod
-    def setUpClass(cls):
-        if not os.path.exists(services.RABBITMQ_SERVER):
-            raise warren.unittest.SkipTest("no RabbitMQ is installed")
-        cls.services = services.Services()
-        cls.addClassCleanup(cls.services.stop)
-        for name, value in (("AMQP_URL", cls.services.amqp_url), ("MANAGEMENT_URL", cls.services.management_url),
-                            ("REDIS_URL", cls.services.redis_url)):
-            cls.addClassCleanup(setattr, warren, name, getattr(warren, name))
-            setattr(warren, name, value)
-
-    def setUp(self):
-        super().setUp()
-        self.addCleanup(self.services.heal)
 
     async def test_what_was_accepted_without_a_broker_follows(self):
         node = await asyncio.to_thread(self.start_node)

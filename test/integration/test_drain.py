@@ -359,27 +359,11 @@ class Order(warren.WarrenTest):
             self.assertLess(time.monotonic() - began, 30, "and not the minute that a reader may be behind")
 
 
-class Broken(warren.WarrenTest):
+class Broken(services.OwnServices, warren.WarrenTest):
     """With broker or store away the drain is as even, and ends as well."""
 
     node_count = 0
     settings = {"drain.period": "1s", "drain.rate": "0"}
-
-    @classmethod
-    def setUpClass(cls):
-        cls.services = services.Services()
-        cls.addClassCleanup(cls.services.stop)
-
-    def setUp(self):
-        self.saved = warren.AMQP_URL, warren.MANAGEMENT_URL, warren.REDIS_URL
-        warren.AMQP_URL, warren.MANAGEMENT_URL, warren.REDIS_URL = (self.services.amqp_url, self.services.management_url,
-                                                                    self.services.redis_url)
-        self.addCleanup(self.restore)
-        super().setUp()
-        self.addCleanup(self.services.heal)  # before the virtual host is deleted
-
-    def restore(self):
-        warren.AMQP_URL, warren.MANAGEMENT_URL, warren.REDIS_URL = self.saved
 
     async def drained(self, node, client, seconds):
         began = time.monotonic()

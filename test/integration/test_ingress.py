@@ -374,25 +374,10 @@ class Accidents(IngressTest):
         self.wait_all_taken()
 
 
-class Outages(IngressTest):
+class Outages(services.OwnServices, IngressTest):
     """With a broker and a store of its own, which are broken on purpose."""
 
     node_count = 0
-
-    @classmethod
-    def setUpClass(cls):
-        if not os.path.exists(services.RABBITMQ_SERVER):
-            raise warren.unittest.SkipTest("no RabbitMQ is installed")
-        cls.services = services.Services()
-        cls.addClassCleanup(cls.services.stop)
-        for name, value in (("AMQP_URL", cls.services.amqp_url), ("MANAGEMENT_URL", cls.services.management_url),
-                            ("REDIS_URL", cls.services.redis_url)):
-            cls.addClassCleanup(setattr, warren, name, getattr(warren, name))
-            setattr(warren, name, value)
-
-    def setUp(self):
-        super().setUp()
-        self.addCleanup(self.services.heal)
 
     async def start(self, count=2):
         return [await asyncio.to_thread(self.start_node) for _ in range(count)]

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import tempfile
 import threading
+import unittest
 
 import warren
 
@@ -241,3 +242,23 @@ class Redis:
     def close(self):
         self.kill()
         self.folder.cleanup()
+
+
+class OwnServices:
+    """Beside a WarrenTest: the class has a broker and a store of its own, which its tests break on purpose; each finds them whole."""
+
+    @classmethod
+    def setUpClass(cls):
+        if not os.path.exists(RABBITMQ_SERVER):
+            raise unittest.SkipTest("no RabbitMQ is installed")
+        super().setUpClass()
+        cls.services = Services()
+        cls.addClassCleanup(cls.services.stop)
+        for name, value in (("AMQP_URL", cls.services.amqp_url), ("MANAGEMENT_URL", cls.services.management_url),
+                            ("REDIS_URL", cls.services.redis_url)):
+            cls.addClassCleanup(setattr, warren, name, getattr(warren, name))
+            setattr(warren, name, value)
+
+    def setUp(self):
+        super().setUp()
+        self.addCleanup(self.services.heal)  # before the virtual host is deleted
